@@ -1,0 +1,1 @@
+"""What makes the learning live: encoder, learning log, service, Rasa plug-in and console."""

@@ -1,0 +1,1 @@
+"""Rasa's side: policy, replies, featurizer and event broker."""

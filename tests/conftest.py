@@ -1,0 +1,60 @@
+"""What every test stands on: no network, no chatter, fixed seeds, a home of its own, and the shared data."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+
+# Before anything imports torch, TensorFlow or a tokenizer: they read these once. Subprocesses inherit them.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    TRANSFORMERS_OFFLINE="1",
+    TOKENIZERS_PARALLELISM="false",
+    TF_CPP_MIN_LOG_LEVEL="3",
+    TF_ENABLE_ONEDNN_OPTS="0",  # the same sums in the same order
+    CUDA_VISIBLE_DEVICES=os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+    RASA_TELEMETRY_ENABLED="false",
+    SQLALCHEMY_SILENCE_UBER_WARNING="1",
+    COLUMNS="110",
+)
+for name in [name for name in os.environ if name.startswith("REJOINDER_") and name != "REJOINDER_DATA"]:
+    del os.environ[name]
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of public data sets, beside the repository or where `REJOINDER_DATA` says; else a skip."""
+    folder = Path(os.environ.get("REJOINDER_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data sets in {folder} (REJOINDER_DATA names another folder)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh `REJOINDER_HOME`, not yet made: no test touches what a user's assistant learned."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("REJOINDER_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    """The same random numbers in every run; torch only where a test's module has imported it."""
+    random.seed(1)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(1)
