@@ -1,0 +1,156 @@
+"""What every learner is, and the one place where anything is drawn at random."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from policies.types import Candidate, Choice, Context, InvalidInput, Reward, Scores
+
+Seed = int | str
+
+
+def draw(probabilities: Tensor | Sequence[float], seed: Seed) -> int:
+    """Draw an index from probabilities (k,) by inverting their cumulative sum at random.Random(seed).random().
+
+    The same probabilities and seed give the same index for ever. An entry of 0 is never drawn.
+    Raises InvalidInput if no entry is positive, or one is negative or not a number.
+    """
+    values = (
+        probabilities.tolist() if isinstance(probabilities, Tensor) else [float(p) for p in probabilities]
+    )
+    if not all(p >= 0.0 for p in values) or not sum(values) > 0.0:
+        raise InvalidInput("probabilities: need numbers >= 0 of which at least one is positive")
+    target = random.Random(seed).random() * sum(values)
+    cumulative, last = 0.0, 0
+    for index, p in enumerate(values):
+        if p > 0.0:
+            cumulative, last = cumulative + p, index
+            if cumulative > target:
+                return index
+    return last
+
+
+class Learner(ABC):
+    """Learns from rewards which candidate is best in which context.
+
+    Probabilities come first: they are computed over the eligible candidates, deterministic given the state, and
+    every choice is drawn from exactly those. `at` is the time of a call in seconds since the epoch; a learner that
+    does not forget ignores it.
+    """
+
+    #: whether what is learned is a sum over observations: order does not matter, and `revise` is exact.
+    additive: ClassVar[bool] = False
+
+    #: every setting in force, as JSON values: create(learner.name, **learner.settings) makes an untrained twin.
+    settings: dict[str, Any]
+    name: str
+
+    @abstractmethod
+    def scores(self, context: Context, candidates: Sequence[Candidate]) -> Scores:
+        """Estimated reward of each candidate in the context, taken apart, with its deviation. All are (k,)."""
+
+    @abstractmethod
+    def distribution(self, scores: Scores, eligible: Sequence[bool]) -> Tensor:
+        """Turn scores of k candidates into probabilities (k,) float64: exactly 0 where not eligible, sum 1."""
+
+    @abstractmethod
+    def revise(
+        self,
+        context: Context,
+        candidate: Candidate,
+        *,
+        old: Reward | None,
+        new: Reward | None,
+        at: float = 0.0,
+    ) -> None:
+        """Replace the reward `old` of a past choice by `new`; None stands for "no reward" on either side."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that was learned, flat and named; loading it changes no later probability by a single bit."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over a state that a learner of the same settings gave. Raises InvalidInput, unchanged, otherwise."""
+
+    @abstractmethod
+    def clone(self) -> Learner:
+        """An independent copy: what either learns later, the other does not know."""
+
+    def probabilities(self, context: Context, candidates: Sequence[Candidate], *, at: float = 0.0) -> Tensor:
+        """The probability (k,) float64 with which each candidate would be chosen in the context."""
+        return self._distribution(self.scores(context, candidates), candidates)
+
+    def choose(
+        self, context: Context, candidates: Sequence[Candidate], *, seed: Seed, at: float = 0.0
+    ) -> Choice:
+        """Choose one candidate: compute the probabilities, then draw from exactly those."""
+        scores = self.scores(context, candidates)
+        return _choice(scores, self._distribution(scores, candidates), seed)
+
+    def choose_slate(
+        self, context: Context, candidates: Sequence[Candidate], *, k: int, seed: Seed, at: float = 0.0
+    ) -> tuple[Choice, ...]:
+        """Choose k different candidates, position after position.
+
+        Each position is a choice among those still left, so its probability is conditional on the positions before
+        it, and the probability of the whole ordered slate is the product. The first equals `choose` of that seed.
+        Raises InvalidInput if fewer than k are eligible.
+        """
+        eligible = [candidate.eligible for candidate in candidates]
+        if not 1 <= k <= sum(eligible):
+            raise InvalidInput(f"k: cannot choose {k} of {sum(eligible)} eligible candidates")
+        scores = self.scores(context, candidates)
+        slate: list[Choice] = []
+        for position in range(k):
+            choice = _choice(scores, self.distribution(scores, eligible), _position_seed(seed, position))
+            eligible[choice.index] = False
+            slate.append(choice)
+        return tuple(slate)
+
+    def learn(
+        self,
+        context: Context,
+        candidate: Candidate,
+        reward: float,
+        *,
+        weight: float = 1.0,
+        at: float = 0.0,
+    ) -> None:
+        """Take in the reward that the candidate earned in the context; any finite number."""
+        self.revise(context, candidate, old=None, new=Reward(reward, weight), at=at)
+
+    def _distribution(self, scores: Scores, candidates: Sequence[Candidate]) -> Tensor:
+        return self.distribution(scores, [candidate.eligible for candidate in candidates])
+
+
+def check_candidates(candidates: Sequence[Candidate]) -> None:
+    """Raise InvalidInput unless there are candidates, at least one is eligible, and no id occurs twice."""
+    if not candidates:
+        raise InvalidInput("candidates: there are none")
+    if not any(candidate.eligible for candidate in candidates):
+        raise InvalidInput(f"candidates: none of the {len(candidates)} is eligible")
+    if len({candidate.id for candidate in candidates}) < len(candidates):
+        seen: set[str] = set()
+        for candidate in candidates:
+            if candidate.id in seen:
+                raise InvalidInput(f"candidates: the id {candidate.id!r} occurs twice")
+            seen.add(candidate.id)
+
+
+def _choice(scores: Scores, probabilities: Tensor, seed: Seed) -> Choice:
+    index = draw(probabilities, seed)
+    return Choice(index, float(probabilities[index]), probabilities, scores)
+
+
+def _position_seed(seed: Seed, position: int) -> Seed:
+    """A seed of its own for each position: seed + position would repeat the draws of the next decision."""
+    if position == 0:
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{seed}/{position}".encode()).digest()[:8], "big")

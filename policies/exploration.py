@@ -1,0 +1,134 @@
+"""From scores to probabilities: exact, deterministic, over the eligible candidates only.
+
+Every function takes mean (k,) and, where it matters, deviation (k,) or covariance (k, k) of eligible candidates, all
+float64, and gives probabilities (k,) that sum to 1. Nothing here is drawn at random: a choice is drawn elsewhere, from
+exactly these numbers, which are therefore its propensities.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+#: a normal variable lies outside +-8 deviations with probability 1.2e-15: beyond float64's resolution of a sum of 1.
+REACH = 8.0
+#: width of an integration panel, in the smallest deviation at work there, and the nodes on it (Gauss and Legendre).
+PANEL, NODES = 2.0, 12
+#: a deviation below this share of the scale of the problem is a known value.
+NEGLIGIBLE = 1e-10
+#: fixed quasi-random draws for correlated candidates.
+DRAWS = 2048
+
+
+def greedy(mean: Tensor) -> Tensor:
+    """All on the best; exact ties share equally."""
+    best = (mean == mean.max()).to(mean.dtype)
+    return best / best.sum()
+
+
+def upper_confidence(mean: Tensor, deviation: Tensor, alpha: float) -> Tensor:
+    """Greedy on mean + alpha deviation (LinUCB: Li et al. 2010)."""
+    return greedy(torch.add(mean, deviation, alpha=alpha))
+
+
+def mix(probabilities: Tensor, epsilon: float) -> Tensor:
+    """(1 - epsilon) of the probabilities and epsilon spread evenly."""
+    return probabilities * (1.0 - epsilon) + epsilon / probabilities.numel()
+
+
+def thompson(mean: Tensor, deviation: Tensor) -> Tensor:
+    """The probability that each of k independent normal variables is the largest.
+
+    P_i = integral of density_i(t) prod_{j != i} cdf_j(t) dt, by Gauss-Legendre on panels as narrow as the smallest
+    deviation at work there. Candidates that cannot win get 0; those whose deviation is 0 win where all others stay
+    below, and share ties.
+    """
+    device = mean.device
+    mean, deviation = mean.cpu(), deviation.cpu()
+    result = torch.zeros_like(mean)
+    floor = float((mean - REACH * deviation).max())
+    kept = (mean + REACH * deviation >= floor).nonzero().squeeze(1)
+    mean, deviation = mean[kept], deviation[kept]
+    scale = max(float(mean.abs().max()), float(deviation.max()))
+    fixed = deviation <= NEGLIGIBLE * scale
+    loose_mean, loose_deviation = mean[~fixed], deviation[~fixed]
+    won = torch.zeros_like(mean)
+    if bool(fixed.any()):
+        best = float(mean[fixed].max())
+        ties = fixed & (mean == best)
+        below = torch.special.log_ndtr((best - loose_mean) / loose_deviation).sum().exp()
+        won[ties] = below / ties.sum()
+        floor = best
+    won[~fixed] = _win_integrals(loose_mean, loose_deviation, floor)
+    result[kept] = won / won.sum()
+    return result.to(device)
+
+
+def thompson_joint(mean: Tensor, covariance: Tensor, alpha: float, draws: int = DRAWS) -> Tensor:
+    """How often each of k jointly normal candidates is the largest among fixed quasi-random draws.
+
+    mean (k,), covariance (k, k). One draw's worth of probability is spread evenly, so that no candidate has 0. The
+    draws depend on k and nothing else: the same scores give the same probabilities.
+    """
+    k = mean.numel()
+    values, vectors = torch.linalg.eigh(covariance)
+    root = vectors * values.clamp_min(0.0).sqrt()
+    samples = torch.addmm(mean, _normal_draws(k, draws).to(mean.device), root.T, alpha=alpha)
+    best = (samples == samples.max(dim=1, keepdim=True).values).to(mean.dtype)
+    share = (best / best.sum(dim=1, keepdim=True)).sum(dim=0)
+    return (share + 1.0 / k) / (draws + 1)
+
+
+@functools.lru_cache(maxsize=32)
+def _normal_draws(k: int, draws: int) -> Tensor:
+    """(draws, k) standard normal values of low discrepancy: scrambled Sobol points with a fixed seed."""
+    points = torch.quasirandom.SobolEngine(k, scramble=True, seed=0).draw(draws, dtype=torch.float64)
+    tiny = 2.0**-40
+    return torch.special.ndtri(points.clamp(tiny, 1.0 - tiny))
+
+
+def _win_integrals(mean: Tensor, deviation: Tensor, floor: float) -> Tensor:
+    """(k,) integrals over t > floor of density_i(t) times the other cdfs; deviations all positive."""
+    if mean.numel() == 0:
+        return torch.zeros_like(mean)
+    edges = _panels(mean.tolist(), deviation.tolist(), floor)
+    if len(edges) < 2:
+        return torch.zeros_like(mean)
+    nodes, weights = _gauss_legendre()
+    grid = torch.tensor(edges, dtype=torch.float64)
+    half = (grid[1:] - grid[:-1]) / 2
+    at = (((grid[1:] + grid[:-1]) / 2)[:, None] + half[:, None] * nodes).reshape(-1)
+    weight = (half[:, None] * weights).reshape(-1)
+    standard = (at[:, None] - mean) / deviation
+    log_cdf = torch.special.log_ndtr(standard)
+    others = log_cdf.sum(dim=1, keepdim=True) - log_cdf
+    log_density = standard.square() * -0.5 - deviation.log()
+    return weight @ (log_density + others).exp() / math.sqrt(2.0 * math.pi)
+
+
+def _panels(mean: list[float], deviation: list[float], floor: float) -> list[float]:
+    """Edges of panels from floor upwards, each at most PANEL deviations wide for every candidate at work on it."""
+    low = [m - REACH * s for m, s in zip(mean, deviation)]
+    high = [m + REACH * s for m, s in zip(mean, deviation)]
+    edges, end = [floor], max(high)
+    while edges[-1] < end:
+        t = edges[-1]
+        step = min((PANEL * s for a, b, s in zip(low, high, deviation) if a <= t < b), default=math.inf)
+        starts = (a for a, s in zip(low, deviation) if a > t and PANEL * s < step)
+        following = min(t + step, min(starts, default=math.inf), end)
+        if following <= t:
+            following = math.nextafter(t, math.inf)
+        edges.append(following)
+    return edges
+
+
+@functools.cache
+def _gauss_legendre() -> tuple[Tensor, Tensor]:
+    """Nodes and weights (NODES,) on [-1, 1]: eigenvalues of the Jacobi matrix (Golub and Welsch 1969)."""
+    n = torch.arange(1, NODES, dtype=torch.float64)
+    off = n / (4.0 * n * n - 1.0).sqrt()
+    values, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
+    return values, 2.0 * vectors[0].square()

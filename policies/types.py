@@ -1,0 +1,101 @@
+"""The vocabulary of the learning engine: what is known, what can be chosen, what was chosen, what it earned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+
+class InvalidInput(ValueError):
+    """The engine was given something it cannot use; the message names what and where, and no state has changed."""
+
+
+class Vector(Protocol):
+    """Any sequence of floats: a list, a tuple, a numpy array or a tensor of shape (d,). Learners convert to float64."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What is known when a choice is made.
+
+    vector: (d,) floats, such as a sentence embedding; d is fixed by the first context learned from.
+    features: named numbers, matched by name against those of a candidate.
+    Instances are equal only to themselves: a vector may be an array, which has no single truth value.
+    """
+
+    vector: Vector
+    features: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What can be chosen: a reply or an item.
+
+    id: names the candidate for ever; what is learned about it is kept under this name.
+    vector: (d,) floats, the embedding of its text, or None for a candidate without a meaning (a tabular problem).
+    features: named numbers.
+    eligible: whether it may be chosen in this context; an ineligible one has probability exactly 0.
+    """
+
+    id: str
+    vector: Vector | None = None
+    features: Mapping[str, float] = field(default_factory=dict)
+    eligible: bool = True
+
+
+@dataclass(frozen=True)
+class Reward:
+    """What an outcome amounts to: any finite value, and a finite weight >= 0 (0 teaches nothing)."""
+
+    value: float
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise InvalidInput(f"reward value: {self.value!r} is not finite")
+        if not (math.isfinite(self.weight) and self.weight >= 0.0):
+            raise InvalidInput(f"reward weight: {self.weight!r} is not a finite number >= 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Estimated rewards of k candidates, taken apart.
+
+    parts: named summands, each (k,) float64; their sum is the estimate, which makes them its explanation.
+    deviation: (k,) float64 >= 0, the posterior standard deviation of each estimate, without any exploration factor.
+    covariance: (k, k) float64 where the estimates are correlated (a shared model), else None.
+    """
+
+    parts: Mapping[str, Tensor]
+    deviation: Tensor
+    covariance: Tensor | None = None
+
+    @property
+    def mean(self) -> Tensor:
+        """(k,) float64: the sum of the parts."""
+        first, *rest = self.parts.values()
+        for part in rest:
+            first = first + part
+        return first
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """One choice: its index among the candidates given, its propensity, the whole distribution it was drawn from.
+
+    probabilities: (k,) float64, sums to 1; `probability` is its entry at `index`.
+    scores: what the distribution was made of, so that whoever logs the choice need not score twice.
+    """
+
+    index: int
+    probability: float
+    probabilities: Tensor
+    scores: Scores
