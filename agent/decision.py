@@ -1,0 +1,126 @@
+"""One decision: the situation it answers, how its candidates weighed, and what the log keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.encoder import Encoder, reference
+from agent.errors import InvalidInput
+from agent.log import Event, Vector
+from agent.model import Model, context_from
+from policies.base import Learner
+from policies.types import Candidate, Choice, Context, Scores
+
+_EARLIER_MESSAGES = 3
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is known when a choice is made, as the caller has it: ids and texts in the clear, nothing hashed yet.
+
+    `messages` are the user's, oldest first, the one to answer last. `features` are named cues in [0, 1], such as
+    `intent:refund` with the confidence in it. `message_id` is the channel's id of the last message.
+    """
+
+    messages: Sequence[str]
+    conversation: str | None = None
+    person: str | None = None
+    message_id: str | None = None
+    channel: str | None = None
+    features: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One choice, as logged: its id, the candidate chosen, and the probability of every candidate."""
+
+    id: str
+    loop: str
+    chosen: str
+    propensity: float
+    probabilities: Mapping[str, float]
+    model_version: str
+    model_seq: int
+    turn: str | None
+
+    @classmethod
+    def of(cls, event: Event) -> Decision:
+        """The decision that a decision event holds."""
+        body = event.body
+        return cls(
+            id=event.id,
+            loop=event.loop or "",
+            chosen=body["chosen"],
+            propensity=body["propensity"],
+            probabilities=dict(zip(body["candidates"], body["probabilities"], strict=True)),
+            model_version=body["model_version"],
+            model_seq=body["model_seq"],
+            turn=event.turn,
+        )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A situation and its k candidates as the learner takes them, before anything is scored."""
+
+    context: Context
+    refs: Sequence[tuple[str, float]]
+    vectors: Sequence[Vector]
+    candidates: Sequence[Candidate]
+    versions: Sequence[int]
+
+    def best(self, scores: Scores, *, threshold: float | None) -> int | None:
+        """Index of the eligible candidate of the highest expected reward; None if even that is below the threshold."""
+        means = scores.mean.tolist()
+        eligible = [i for i, candidate in enumerate(self.candidates) if candidate.eligible]
+        best = max(eligible, key=means.__getitem__)
+        return None if threshold is not None and means[best] < threshold else best
+
+
+def frame(model: Model, encoder: Encoder, situation: Situation, names: Sequence[str] | None) -> Frame:
+    """Make a situation and the named candidates (all of the loop's unless named) ready for the learner.
+
+    Raises:
+        InvalidInput: no message, no candidates, none of them eligible, or an unknown name.
+    """
+    if not situation.messages:
+        raise InvalidInput("there is no message to decide on")
+    names = [reply.id for reply in model.library.all()] if names is None else list(names)
+    candidates = [model.offer(name) for name in names]
+    if not any(candidate.eligible for candidate in candidates):
+        raise InvalidInput(f"loop {model.loop!r}: none of its {len(candidates)} candidates is eligible")
+    earlier = _EARLIER_MESSAGES if model.settings.history else 0
+    texts = list(situation.messages)[-1 - earlier :]
+    weights = [model.settings.history**age for age in reversed(range(len(texts)))]
+    rows = encoder.encode(texts)
+    refs = [reference(text) for text in texts]
+    kept = [Vector(ref, encoder.name, row.tobytes()) for ref, row in zip(refs, rows, strict=True)]
+    return Frame(
+        context=context_from(rows, weights, dict(situation.features)),
+        refs=list(zip(refs, weights, strict=True)),
+        vectors=kept,
+        candidates=candidates,
+        versions=[model.library.get(name).version for name in names],
+    )
+
+
+def body_of(framed: Frame, choice: Choice, learner: Learner, *, seed: int, live: bool) -> dict[str, Any]:
+    """The body of a decision event: enough to repeat the draw, to explain it, and to judge other policies by it."""
+    return {
+        "policy": learner.name,
+        "context": {"refs": [list(ref) for ref in framed.refs], "features": dict(framed.context.features)},
+        "candidates": [candidate.id for candidate in framed.candidates],
+        "versions": list(framed.versions),
+        "eligible": [candidate.eligible for candidate in framed.candidates],
+        "parts": {name: part.tolist() for name, part in choice.scores.parts.items()},
+        "deviation": choice.scores.deviation.tolist(),
+        "probabilities": choice.probabilities.tolist(),
+        "epsilon": learner.settings["epsilon"],
+        "seed": seed,
+        "index": choice.index,
+        "chosen": framed.candidates[choice.index].id,
+        "propensity": choice.probability,
+        "live": live,
+    }

@@ -1,0 +1,318 @@
+"""The learning log: events in order, appended in short transactions, never changed.
+
+One file (`learning.db`, SQLite in WAL mode) is shared by several processes. Each appends through
+`LearningLog.append`, so the order of `seq` is the order of commits, and each reads `seq > n` to catch up.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import threading
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from agent.errors import Conflict, InvalidInput, LogUnavailable
+from agent.migrations import migrations
+
+KINDS = frozenset(
+    {
+        "message",
+        "decision",
+        "activated",
+        "outcome",
+        "revoked",
+        "correction",
+        "candidate",
+        "settings",
+    }
+)
+# The kinds that can change what a decision has earned.
+EVIDENCE = ("outcome", "revoked", "correction", "activated")
+# Kinds of which a repetition in other words is a repetition still.
+_FIRST_WORD_HOLDS = frozenset({"activated", "message", "revoked"})
+# What an outcome can be about, the narrowest first.
+ADDRESSES = ("decision", "turn", "conversation")
+BUSY_SECONDS = 5.0
+_COLUMNS = "seq, id, kind, loop, conversation, turn, decision, at, body"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened.
+
+    `id` makes a repeated delivery harmless: a second event with the same id and content is not appended.
+    `conversation`, `turn` and `decision` say what the event is about; an outcome has exactly one of them, its
+    address. `at` is in unix seconds. `seq` is the event's place in the log, 0 before it is appended.
+    """
+
+    id: str
+    kind: str
+    at: float
+    loop: str | None = None
+    conversation: str | None = None
+    turn: str | None = None
+    decision: str | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    seq: int = 0
+
+
+@dataclass(frozen=True)
+class Appended:
+    """Where an event stands in the log, and whether it had been there before."""
+
+    seq: int
+    duplicate: bool
+
+
+class LearningLog:
+    """The events of one installation, on one machine.
+
+    Safe to use from several threads (a connection each) and several processes.
+
+    Raises:
+        LogUnavailable: the file cannot be opened or migrated, or is locked for longer than `busy_seconds`.
+    """
+
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.path = path
+        self._busy_seconds = busy_seconds
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        with self._explained("opened"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._migrate()
+
+    def append(
+        self, events: Sequence[Event], *, vectors: Iterable[Vector] = (), durable: bool = True
+    ) -> list[Appended]:
+        """Append events and the embeddings they refer to in one transaction.
+
+        What has returned outlives the process, however it ends; with `durable` a power cut as well, which costs a
+        wait for the disk. A later durable append makes the earlier ones durable too.
+
+        Raises:
+            Conflict: an id was used before for an event of another content; nothing is appended.
+            InvalidInput: an event that JSON cannot hold, or of no known kind; nothing is appended.
+            LogUnavailable: the log is locked or cannot be written; nothing is appended.
+        """
+        rows = [_row(event) for event in events]
+        with self._explained("written"), self._transaction(durable=durable) as db:
+            for vector in vectors:
+                db.execute(
+                    "insert or ignore into vectors (ref, encoder, vector) values (?, ?, ?)",
+                    (vector.ref, vector.encoder, vector.blob),
+                )
+            return [_insert(db, row) for row in rows]
+
+    def last_seq(self) -> int:
+        """`seq` of the newest event, 0 for an empty log."""
+        row = self._one("select max(seq) from events")
+        return int(row[0] or 0) if row else 0
+
+    def event(self, id: str) -> Event | None:
+        """The event with this id."""
+        row = self._one(f"select {_COLUMNS} from events where id = ?", (id,))
+        return _event(row) if row else None
+
+    def read(
+        self,
+        *,
+        after: int = 0,
+        upto: int | None = None,
+        kinds: Sequence[str] = (),
+        loop: str | None = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[Event]:
+        """Events with `after < seq <= upto` in order of `seq`.
+
+        With `loop`, the events of that loop and those of no loop (an outcome on a turn concerns every loop).
+        """
+        where, values = ["seq > ?"], [after]  # type: tuple[list[str], list[Any]]
+        if upto is not None:
+            where.append("seq <= ?")
+            values.append(upto)
+        if kinds:
+            where.append(f"kind in ({', '.join('?' * len(kinds))})")
+            values.extend(kinds)
+        if loop is not None:
+            where.append("(loop = ? or loop is null)")
+            values.append(loop)
+        order = "desc" if newest_first else "asc"
+        sql = f"select {_COLUMNS} from events where {' and '.join(where)} order by seq {order}"
+        yield from map(_event, self._all(sql + (f" limit {int(limit)}" if limit is not None else ""), values))
+
+    def decisions(self, *, column: str, value: str, before: int | None = None) -> list[Event]:
+        """The decisions with this `decision`, `turn` or `conversation`, made before a `seq`, oldest first."""
+        return self._about(column, value, ("decision",), None if before is None else before - 1)
+
+    def addressed(self, event: Event) -> list[Event]:
+        """The decisions that an outcome (or what takes it back) is about: those made before it at its address."""
+        for column in ADDRESSES:
+            value = getattr(event, column)
+            if value is not None:
+                return self.decisions(column=column, value=value, before=event.seq)
+        return []
+
+    def evidence(self, decision: Event, *, upto: int | None = None) -> list[Event]:
+        """All that bears on what a decision has earned, oldest first, the events that take back included.
+
+        Outcomes on its turn or conversation count from the decision on.
+        """
+        found = self._about("decision", decision.decision, EVIDENCE, upto)
+        for column, value in (("turn", decision.turn), ("conversation", decision.conversation)):
+            if value is not None:
+                found += [e for e in self._about(column, value, EVIDENCE, upto) if e.seq > decision.seq]
+        return sorted(found, key=lambda event: event.seq)
+
+    def vectors(self, refs: Sequence[str], *, encoder: str) -> dict[str, array[float]]:
+        """The stored embeddings (d floats each) of those of the texts that have one, by their hash."""
+        found: dict[str, array[float]] = {}
+        for ref in refs:
+            row = self._one("select vector from vectors where ref = ? and encoder = ?", (ref, encoder))
+            if row:
+                found[ref] = array("f", row[0])
+        return found
+
+    def check(self) -> list[str]:
+        """What SQLite's own integrity check finds wrong with the file; empty when it is sound."""
+        return [str(row[0]) for row in self._all("pragma integrity_check") if row[0] != "ok"]
+
+    def counts(self) -> dict[str, int]:
+        """How many events there are of each kind."""
+        return {str(kind): int(n) for kind, n in self._all("select kind, count(*) from events group by kind")}
+
+    def close(self) -> None:
+        """Close every thread's connection. The log can be used again: it reopens."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+            self._local = threading.local()
+
+    def _about(self, column: str, value: str | None, kinds: Sequence[str], upto: int | None) -> list[Event]:
+        marks = ", ".join("?" * len(kinds))
+        return [
+            _event(row)
+            for row in self._all(
+                f"select {_COLUMNS} from events where {column} = ? and kind in ({marks}) and seq <= ? order by seq",
+                (value, *kinds, upto if upto is not None else 2**62),
+            )
+        ]
+
+    def _one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        rows = self._all(sql, values)
+        return rows[0] if rows else None
+
+    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._explained("read"):
+            return list(self._db().execute(sql, values).fetchall())
+
+    def _db(self) -> Database:
+        db: Database | None = getattr(self._local, "db", None)
+        if db is None:
+            connection = sqlite3.connect(
+                self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
+            )
+            with self._lock:
+                self._connections.append(connection)
+            db = self._local.db = Database(connection, recursive_triggers=False, execute_plugins=False)
+        return db
+
+    def _migrate(self) -> None:
+        db = self._db()
+        if db.journal_mode != "wal":
+            db.enable_wal()
+        if migrations.pending(db):
+            with self._transaction():  # the first process migrates, the others wait and find nothing to do
+                migrations.apply(db)
+
+    @contextmanager
+    def _transaction(self, *, durable: bool = True) -> Iterator[Database]:
+        db = self._db()
+        db.conn.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
+        # IMMEDIATE takes the write lock at once, so that waiting happens here, where the busy time-out holds.
+        db.conn.execute("begin immediate")
+        try:
+            yield db
+        except BaseException:
+            db.rollback()
+            raise
+        else:
+            db.commit()
+
+    @contextmanager
+    def _explained(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:
+            raise LogUnavailable(f"the learning log {self.path} cannot be {verb}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Vector:
+    """An embedding to keep: of which text (`ref`, its hash), by which encoder, d float32 in `blob`."""
+
+    ref: str
+    encoder: str
+    blob: bytes
+
+
+def _row(event: Event) -> tuple[Any, ...]:
+    if event.kind not in KINDS:
+        raise InvalidInput(
+            f"event {event.id}: unknown kind {event.kind!r}; known are {', '.join(sorted(KINDS))}"
+        )
+    if not event.id or not math.isfinite(event.at):
+        raise InvalidInput(
+            f"a {event.kind} event needs an id and a finite time; got {event.id!r}, {event.at!r}"
+        )
+    try:
+        body = json.dumps(event.body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        body.encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"event {event.id}: its body cannot be written as JSON: {error}") from error
+    address = (event.loop, event.conversation, event.turn, event.decision)
+    return (event.id, event.kind, *address, event.at, body)
+
+
+def _insert(db: Database, row: tuple[Any, ...]) -> Appended:
+    cursor = db.execute(
+        "insert into events (id, kind, loop, conversation, turn, decision, at, body) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
+        row,
+    )
+    if cursor.rowcount == 1:
+        return Appended(seq=int(cursor.lastrowid or 0), duplicate=False)
+    there = db.execute(f"select {_COLUMNS} from events where id = ?", (row[0],)).fetchone()
+    # The time of a repeated delivery may differ; what it is about, and what it says, may not.
+    same = there[1:7] == row[:6] and (
+        row[1] in _FIRST_WORD_HOLDS or json.loads(there[8]) == json.loads(row[7])
+    )
+    if not same:
+        raise Conflict(f"event {row[0]} is in the log already, as another {there[2]} (seq {there[0]})")
+    return Appended(seq=int(there[0]), duplicate=True)
+
+
+def _event(row: Sequence[Any]) -> Event:
+    seq, id, kind, loop, conversation, turn, decision, at, body = row
+    return Event(
+        id=id,
+        kind=kind,
+        at=at,
+        loop=loop,
+        conversation=conversation,
+        turn=turn,
+        decision=decision,
+        body=json.loads(body),
+        seq=seq,
+    )

@@ -1,0 +1,61 @@
+"""The learning log's schema, as a list of plain functions that each bring it one step further.
+
+A migration that has landed is never edited: the next change is the next function.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("rejoinder")
+
+
+@migrations()
+def m001_events(db: Database) -> None:
+    """The log itself: one row an event, in the order of `seq`, which is the order of commits."""
+    db.execute(
+        """
+        create table events (
+            seq integer primary key autoincrement,
+            id text not null unique,
+            kind text not null,
+            loop text,
+            conversation text,
+            turn text,
+            decision text,
+            at real not null,
+            body text not null
+        )
+        """
+    )
+    db.execute("create index events_decision on events (decision, kind) where decision is not null")
+    db.execute("create index events_turn on events (turn, kind) where turn is not null")
+    db.execute(
+        "create index events_conversation on events (conversation, kind) where conversation is not null"
+    )
+    db.execute("create index events_kind on events (kind, loop, seq)")
+
+
+@migrations()
+def m002_append_only(db: Database) -> None:
+    """Events are never updated or deleted, whoever holds the file."""
+    for verb in ("update", "delete"):
+        db.execute(
+            f"create trigger events_no_{verb} before {verb} on events "
+            "begin select raise(abort, 'the learning log is append-only'); end"
+        )
+
+
+@migrations()
+def m003_vectors(db: Database) -> None:
+    """Embeddings, each text's once: events refer to them by the hash of the text."""
+    db.execute(
+        """
+        create table vectors (
+            ref text not null,
+            encoder text not null,
+            vector blob not null,
+            primary key (ref, encoder)
+        ) without rowid
+        """
+    )

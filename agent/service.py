@@ -1,0 +1,366 @@
+"""The service: decide, activate, record, catch up. What every channel, command and page goes through.
+
+It appends events and folds them back; nothing is applied to a model that was not read from the log first.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import policies
+from agent.candidates import Reply
+from agent.decision import Decision, Frame, Situation, body_of, frame
+from agent.encoder import Encoder, reference
+from agent.errors import Conflict, InvalidInput, Unknown
+from agent.identity import Identity
+from agent.log import Appended, Event, LearningLog, Vector
+from agent.model import Model
+from agent.redaction import redact
+from agent.rewards import signal as signal_named
+from agent.settings import LoopSettings
+from agent.snapshots import Snapshots
+
+# Folding this many credits takes about a second: more is not worth losing with a process.
+SNAPSHOT_EVERY = 2_000
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An accepted outcome: the id it is known by, and whether it had been delivered before."""
+
+    event_id: str
+    duplicate: bool
+
+
+class Service:
+    """One process's access to the learning log and to the models folded from it. Safe to use from several threads.
+
+    Raises:
+        LogUnavailable: the log, or the key beside it, cannot be opened.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        encoder: Callable[[str], Encoder] = Encoder,
+        clock: Callable[[], float] = time.time,
+        log: LearningLog | None = None,
+    ) -> None:
+        self.home = home
+        self.log = log or LearningLog(home / "learning.db")
+        self.identity = Identity(home)
+        self._make_encoder = encoder
+        self._clock = clock
+        self._encoders: dict[str, Encoder] = {}
+        self._models: dict[str, Model] = {}
+        self._lock = threading.RLock()
+
+    # Loops
+
+    def configure(self, loop: str, settings: LoopSettings, *, who: str) -> None:
+        """Put settings in force for a loop, which begins to exist with its first ones. No event when nothing changes."""
+        with self._lock:
+            model = self._model(loop)
+            model.catch_up()
+            if model.exists and model.settings == settings:
+                return
+            policies.create(settings.policy, **settings.learner)  # refuse before it is in the log for good
+            body = {"settings": settings.as_body(), "who": who}
+            self._append(Event(_id(), "settings", self._clock(), loop=loop, body=body))
+            model.catch_up()
+
+    def reconcile(self, loop: str, replies: Iterable[Reply], *, who: str) -> int:
+        """Bring the loop's candidates to those offered: new and changed ones are logged. The number that changed."""
+        with self._lock:
+            model = self.model(loop)
+            changed = model.library.changes(replies)
+            if not changed:
+                return 0
+            encoder = self.encoder(model.settings.encoder)
+            vectors = self._vectors(encoder, [text for reply in changed for text in reply.texts])
+            events = [
+                Event(
+                    f"candidate:{loop}:{reply.id}:{reply.version}",
+                    "candidate",
+                    self._clock(),
+                    loop=loop,
+                    body={**reply.as_body(), "who": who},
+                )
+                for reply in changed
+            ]
+            try:
+                self.log.append(events, vectors=vectors)
+            except Conflict:
+                # Another process reconciled at the same moment; what it logged holds until the next start.
+                _log.warning("loop %s: candidates were changed by another process at the same time", loop)
+            model.catch_up()
+            return len(changed)
+
+    def loops(self) -> list[str]:
+        """The loops there are."""
+        return sorted({event.loop for event in self.log.read(kinds=("settings",)) if event.loop})
+
+    def model(self, loop: str) -> Model:
+        """A loop's model, caught up with the log. Hold no reference to it across threads.
+
+        Raises:
+            Unknown: there is no such loop.
+        """
+        with self._lock:
+            model = self._model(loop)
+            model.catch_up()
+            if not model.exists:
+                raise Unknown(f"unknown loop {loop!r}; known are {', '.join(self.loops()) or 'none yet'}")
+            if model.folded >= SNAPSHOT_EVERY:
+                model.save()
+            return model
+
+    def catch_up(self) -> None:
+        """Fold what other processes have appended, in every loop that this one has used."""
+        for loop in list(self._models):
+            self.model(loop)
+
+    # The path of a decision
+
+    def decide(
+        self,
+        loop: str,
+        situation: Situation,
+        *,
+        candidates: Sequence[str] | None = None,
+        live: bool = True,
+        seed: int | None = None,
+    ) -> Decision | None:
+        """Choose among the candidates (all of the loop's unless named) and log the choice; None when abstaining.
+
+        A loop abstains when no eligible candidate's expected reward reaches its threshold. `live=False` marks a
+        decision that is only watched: it cannot be activated.
+
+        Raises:
+            InvalidInput: no candidates, none eligible, or a name among them that the loop does not know.
+            LogUnavailable: the decision cannot be logged; then it has not been made.
+        """
+        with self._lock:
+            model, framed = self._frame(loop, situation, candidates)
+            seed = secrets.randbits(53) if seed is None else seed
+            choice = model.learner.choose(framed.context, framed.candidates, seed=seed)
+            if framed.best(choice.scores, threshold=model.settings.threshold) is None:
+                return None
+            body = body_of(framed, choice, model.learner, seed=seed, live=live)
+            event = self._decision_event(model, situation, body)
+            # Not durable: the outcome, which somebody is told was kept, makes the decision durable with it.
+            self.log.append([event], vectors=framed.vectors, durable=False)
+            return Decision.of(event)
+
+    def recommend(
+        self, loop: str, situation: Situation, *, candidates: Sequence[str] | None = None
+    ) -> str | None:
+        """The candidate of the highest expected reward, logging nothing: for when the log cannot be written."""
+        with self._lock:
+            model, framed = self._frame(loop, situation, candidates)
+            scores = model.learner.scores(framed.context, framed.candidates)
+            best = framed.best(scores, threshold=model.settings.threshold)
+            return None if best is None else framed.candidates[best].id
+
+    def activate(self, decision_id: str) -> bool:
+        """Say that the chosen reply was really sent; False when that was known.
+
+        Raises:
+            Unknown: there is no such decision.
+            InvalidInput: the decision was only watched, not acted on.
+        """
+        decision = self.decision(decision_id)
+        if not decision.body["live"]:
+            raise InvalidInput(f"decision {decision_id} was only watched: it cannot be activated")
+        event = Event(
+            f"activated:{decision_id}", "activated", self._clock(), decision.loop, decision=decision_id
+        )
+        return not self._append(event, durable=False).duplicate
+
+    def record(
+        self,
+        *,
+        signal: str,
+        value: float,
+        decision: str | None = None,
+        turn: str | None = None,
+        conversation: str | None = None,
+        event_id: str | None = None,
+        source: str = "api",
+        actor: str | None = None,
+        at: float | None = None,
+    ) -> Recorded:
+        """Log what somebody's reaction says about a decision, a turn or a conversation (give exactly one).
+
+        The same `event_id` delivered again changes nothing. `conversation` and `actor` are in the clear, as the
+        channel names them; `at` is when it happened (unix seconds), now unless given.
+
+        Raises:
+            InvalidInput: an unknown signal, a value out of its range, not exactly one address.
+            Unknown: nothing was decided there.
+            Conflict: the event id was used for another outcome.
+            LogUnavailable: not recorded; deliver it again with the same event id.
+        """
+        signal_named(signal).scaled(value)
+        address = self._address(decision=decision, turn=turn, conversation=conversation)
+        body = {"signal": signal, "value": value, "source": source}
+        if actor is not None:
+            body["actor"] = self.identity.person(actor)
+        id = event_id if event_id is not None else _id()
+        event = Event(id, "outcome", self._clock() if at is None else at, body=body, **address)
+        return Recorded(id, self._append(event).duplicate)
+
+    def revoke(self, event_id: str, *, who: str, why: str = "") -> Recorded:
+        """Take an outcome back: the model becomes what it would be without it."""
+        return self._take_back("revoked", event_id, {"who": who, "why": why})
+
+    def correct(self, event_id: str, *, value: float, who: str, why: str = "") -> Recorded:
+        """Replace an outcome's value."""
+        signal_named(self._outcome(event_id).body["signal"]).scaled(value)
+        return self._take_back("correction", event_id, {"value": value, "who": who, "why": why})
+
+    def hear(self, situation: Situation, *, who: str = "user") -> bool:
+        """Log a message, its words redacted; False when it was there already."""
+        conversation, turn = self._place(situation)
+        if conversation is None or turn is None:
+            raise InvalidInput("a message needs a conversation and a message id")
+        body = {
+            "who": who,
+            "text": redact(situation.messages[-1]),
+            "channel": situation.channel,
+            "features": dict(situation.features),
+        }
+        if situation.person is not None:
+            body["person"] = self.identity.person(situation.person)
+        event = Event(
+            f"message:{turn}:{who}", "message", self._clock(), conversation=conversation, turn=turn, body=body
+        )
+        return not self._append(event).duplicate
+
+    def decision(self, decision_id: str) -> Event:
+        """A decision's event.
+
+        Raises:
+            Unknown: there is no such decision.
+        """
+        event = self.log.event(decision_id)
+        if event is None or event.kind != "decision":
+            raise Unknown(f"unknown decision {decision_id!r}")
+        return event
+
+    def turn(self, conversation: str, message_id: str) -> str:
+        """The id of the turn that answers this message."""
+        return self.identity.turn(conversation, message_id)
+
+    def snapshots(self, loop: str) -> Snapshots:
+        """Where the folds of a loop are kept."""
+        return Snapshots(self.home / "snapshots" / _file_name(loop))
+
+    def encoder(self, name: str) -> Encoder:
+        """The encoder of this name, loaded once a process."""
+        with self._lock:
+            if name not in self._encoders:
+                self._encoders[name] = self._make_encoder(name)
+            return self._encoders[name]
+
+    def close(self) -> None:
+        """Keep what was folded as snapshots and let go of the log."""
+        with self._lock:
+            for model in self._models.values():
+                if model.folded:
+                    model.save()
+            self.log.close()
+
+    def _model(self, loop: str) -> Model:
+        if loop not in self._models:
+            self._models[loop] = Model(self.log, loop, snapshots=self.snapshots(loop))
+        return self._models[loop]
+
+    def _frame(self, loop: str, situation: Situation, names: Sequence[str] | None) -> tuple[Model, Frame]:
+        model = self.model(loop)
+        return model, frame(model, self.encoder(model.settings.encoder), situation, names)
+
+    def _decision_event(self, model: Model, situation: Situation, body: dict[str, Any]) -> Event:
+        conversation, turn = self._place(situation)
+        id = _id()
+        known: dict[str, Any] = {
+            "channel": situation.channel,
+            "text": redact(situation.messages[-1]),
+            "model_version": model.settings.version,
+            "model_seq": model.seq,
+        }
+        if situation.person is not None:
+            known["person"] = self.identity.person(situation.person)
+        return Event(
+            id, "decision", self._clock(), model.loop, conversation, turn, decision=id, body={**body, **known}
+        )
+
+    def _place(self, situation: Situation) -> tuple[str | None, str | None]:
+        """The hashed conversation and turn of a situation, as far as the caller named them."""
+        if situation.conversation is None:
+            return None, None
+        conversation = self.identity.conversation(situation.conversation)
+        if situation.message_id is None:
+            return conversation, None
+        return conversation, self.identity.turn(situation.conversation, situation.message_id)
+
+    def _address(self, **given: str | None) -> dict[str, str]:
+        """The one address out of those given, made sure that something was decided there."""
+        named = {column: value for column, value in given.items() if value is not None}
+        if len(named) != 1:
+            raise InvalidInput(f"an outcome is about exactly one of {', '.join(given)}; got {len(named)}")
+        ((column, value),) = named.items()
+        key = self.identity.conversation(value) if column == "conversation" else value
+        if not self.log.decisions(column=column, value=key):
+            raise Unknown(f"unknown {column} {value!r}: nothing was decided there")
+        return {column: key}
+
+    def _outcome(self, event_id: str) -> Event:
+        event = self.log.event(event_id)
+        if event is None or event.kind != "outcome":
+            raise Unknown(f"unknown outcome {event_id!r}")
+        return event
+
+    def _take_back(self, kind: str, event_id: str, body: dict[str, Any]) -> Recorded:
+        target = self._outcome(event_id)
+        # Revoking is final, so its id is the outcome's; corrections may follow one another.
+        id = f"{kind}:{event_id}" if kind == "revoked" else _id()
+        event = Event(
+            id,
+            kind,
+            self._clock(),
+            conversation=target.conversation,
+            turn=target.turn,
+            decision=target.decision,
+            body={"event_id": event_id, **body},
+        )
+        return Recorded(id, self._append(event).duplicate)
+
+    def _append(self, event: Event, *, durable: bool = True) -> Appended:
+        return self.log.append([event], durable=durable)[0]
+
+    def _vectors(self, encoder: Encoder, texts: Sequence[str]) -> list[Vector]:
+        rows = encoder.encode(texts)
+        return [
+            Vector(reference(text), encoder.name, row.tobytes())
+            for text, row in zip(texts, rows, strict=True)
+        ]
+
+
+def _id() -> str:
+    return uuid.uuid4().hex
+
+
+def _file_name(loop: str) -> str:
+    """A loop's name as a folder: what a file system might not take is escaped."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else f"%{ord(c):x}" for c in loop)

@@ -1,0 +1,74 @@
+"""Settings: where state lives, and how each loop learns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from agent.encoder import DEFAULT_ENCODER
+from agent.errors import InvalidInput
+
+HOME_VARIABLE = "REJOINDER_HOME"
+
+
+def home() -> Path:
+    """The folder of all state: `$REJOINDER_HOME`, else `.rejoinder` where the command runs."""
+    return Path(os.environ.get(HOME_VARIABLE) or ".rejoinder").absolute()
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How one loop chooses and learns. Recorded as an event: the fold reads no settings file.
+
+    `policy` and `learner` are what `policies.create` takes. `history` (0 to 1) is how much of each earlier user
+    message still weighs in the context against the one after it; 0 looks at the last message alone. `threshold`
+    is the least expected reward at which the loop decides at all; below it, it abstains.
+    """
+
+    policy: str = "lints"
+    learner: Mapping[str, Any] = field(default_factory=dict)
+    encoder: str = DEFAULT_ENCODER
+    history: float = 0.0
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_number("history", self.history, 0.0, 1.0)
+        if self.threshold is not None:
+            _check_number("threshold", self.threshold, -math.inf, math.inf)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], *, where: str, base: LoopSettings | None = None) -> LoopSettings:
+        """Settings from a mapping as people write it: a loop's own keys, and the learner's beside them.
+
+        Raises:
+            InvalidInput: a value of the wrong kind; `where` names the place it was written in.
+        """
+        base = base or cls()
+        own = {f.name for f in fields(cls)} - {"learner"}
+        learner = {**base.learner, **{key: value for key, value in given.items() if key not in own}}
+        try:
+            return replace(base, **{k: v for k, v in given.items() if k in own}, learner=learner)
+        except (TypeError, InvalidInput) as error:
+            raise InvalidInput(f"{where}: {error}") from error
+
+    def as_body(self) -> dict[str, Any]:
+        """What a settings event keeps of them."""
+        return asdict(self)
+
+    @property
+    def version(self) -> str:
+        """The model version: the hash of all that decides what the fold computes (12 hex digits)."""
+        decisive = {"policy": self.policy, "learner": dict(self.learner), "encoder": self.encoder}
+        canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidInput(f"{name} must be a number from {low:g} to {high:g}; got {value!r}")

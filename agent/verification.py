@@ -1,0 +1,129 @@
+"""Verification: the log is sound, its draws repeat, and every model is exactly what the log says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+import policies
+from agent.errors import InvalidInput
+from agent.log import Event, LearningLog
+from agent.model import Model, context_of
+from agent.rewards import earned
+from agent.service import Service
+from policies.base import draw
+
+# Sums of some thousand float64 terms of size one, taken in another order, differ by about 1e-13.
+TOLERANCE = 1e-9
+
+
+def verify(service: Service, *, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Check a log against itself and its models.
+
+    Three independent things must agree for every loop: the model in use (a snapshot and the events since), a refold
+    from nothing, and, for additive learners, each decision's final reward learned once in any order.
+
+    Returns:
+        `ok`, `events`, `decisions`, `loops` (figures of each), and `problems`, one line each.
+    """
+    log = service.log
+    problems = [f"SQLite: {line}" for line in log.check()]
+    progress("checking the draws")
+    decisions = list(log.read(kinds=("decision",)))
+    for decision in decisions:
+        problems += _wrong_with(decision)
+    loops: dict[str, Any] = {}
+    for loop in service.loops():
+        progress(f"folding the loop {loop} from nothing")
+        mine = [decision for decision in decisions if decision.loop == loop]
+        loops[loop], found = _check_loop(service, loop, mine)
+        problems += found
+    return {
+        "ok": not problems,
+        "events": sum(log.counts().values()),
+        "decisions": len(decisions),
+        "loops": loops,
+        "problems": problems,
+    }
+
+
+def _wrong_with(decision: Event) -> list[str]:
+    body, place = decision.body, f"decision {decision.id} (seq {decision.seq})"
+    probabilities = body["probabilities"]
+    found = []
+    if not math.isclose(math.fsum(probabilities), 1.0, abs_tol=TOLERANCE):
+        found.append(f"{place}: its probabilities sum to {math.fsum(probabilities)!r}")
+    if (
+        body["propensity"] != probabilities[body["index"]]
+        or body["candidates"][body["index"]] != body["chosen"]
+    ):
+        found.append(f"{place}: its propensity is not the probability of what was chosen")
+    if draw(probabilities, body["seed"]) != body["index"]:
+        found.append(f"{place}: the draw made again falls on another candidate")
+    return found
+
+
+def _check_loop(service: Service, loop: str, decisions: list[Event]) -> tuple[dict[str, Any], list[str]]:
+    upto = service.log.last_seq()
+    used = Model(service.log, loop, snapshots=service.snapshots(loop))
+    used.catch_up(upto)
+    refolded = Model(service.log, loop)
+    refolded.catch_up(upto)
+    credited, once = _learned_once(service.log, refolded, decisions, upto)
+    gap = _difference(used.learner.state_dict(), refolded.learner.state_dict())
+    figures = {
+        "model_version": used.settings.version,
+        "seq": upto,
+        "decisions": len(decisions),
+        "credited": credited,
+        "skipped": refolded.skipped,
+        "largest_difference": gap,
+    }
+    found = []
+    if gap > TOLERANCE:
+        found.append(f"loop {loop}: the model in use differs from a refold by {gap:g}")
+    if refolded.learner.additive and not refolded.skipped:
+        figures["largest_difference_to_sums"] = _difference(refolded.learner.state_dict(), once)
+        if figures["largest_difference_to_sums"] > TOLERANCE:
+            found.append(f"loop {loop}: the model is not the sum of what its decisions earned")
+    return figures, found
+
+
+def _learned_once(
+    log: LearningLog, model: Model, decisions: list[Event], upto: int
+) -> tuple[int, Mapping[str, torch.Tensor]]:
+    """A new learner taught each decision's final reward, once."""
+    learner = policies.create(model.settings.policy, **model.settings.learner)
+    credited = 0
+    for decision in decisions:
+        reward = earned(log.evidence(decision, upto=upto))
+        if reward is None:
+            continue
+        try:
+            context = context_of(decision, log, encoder=model.settings.encoder)
+        except InvalidInput:
+            continue  # made with another encoder; the fold has counted it as skipped
+        index = decision.body["index"]
+        chosen = model.offer(decision.body["candidates"][index], version=decision.body["versions"][index])
+        learner.learn(context, chosen, reward.value, weight=reward.weight, at=decision.at)
+        credited += 1
+    return credited, learner.state_dict()
+
+
+def _difference(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
+    """The largest difference between two states, relative to the largest number in them; infinite if shapes differ.
+
+    A candidate that is in one state only, because all it had been taught was taken back, counts against the prior
+    state of the learner: see `Learner.state_dict`.
+    """
+    largest = 0.0
+    for name in one.keys() | other.keys():
+        if name not in one or name not in other or one[name].shape != other[name].shape:
+            return math.inf
+        scale = max(1.0, float(one[name].abs().max())) if one[name].numel() else 1.0
+        if one[name].numel():
+            largest = max(largest, float((one[name] - other[name]).abs().max()) / scale)
+    return largest
