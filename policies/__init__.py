@@ -23,7 +23,6 @@ __all__ = [
 ]
 
 _COMMON: dict[str, Any] = {
-    "alpha": 0.0,
     "ridge": 1.0,
     "epsilon": 0.0,
     "prior_slope": 1.0,
@@ -35,8 +34,8 @@ _COMMON: dict[str, Any] = {
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "greedy": _COMMON,
     "epsilon_greedy": {**_COMMON, "epsilon": 0.05},
-    "linucb": {**_COMMON, "alpha": 0.1},
-    "lints": {**_COMMON, "alpha": 0.05},
+    "linucb": {"alpha": 0.1, **_COMMON},
+    "lints": {"alpha": 0.05, **_COMMON},
 }
 _WORDS = {"parts": ("disjoint", "shared"), "device": ("auto", "cpu", "cuda")}
 _RANGES = {"alpha": (0.0, math.inf), "ridge": (1e-12, math.inf), "epsilon": (0.0, 1.0)}
@@ -51,10 +50,11 @@ def create(name: str, **settings: Any) -> Learner:
     name: "greedy", "epsilon_greedy", "linucb" or "lints".
     alpha: how much uncertainty counts as promise (linucb, lints): an amount of exploration, not of noise.
     ridge: precision of the prior over each weight. epsilon: share of choices spread evenly over the eligible.
-    prior_slope, prior_intercept: the score of an untrained candidate is intercept + slope * cosine of its vector and
-    the context's; 0 where it has no vector. prior_match: added per product of features of the same name.
-    parts: "disjoint" (a model per candidate) or "shared" (one model for all). device: "auto", "cpu" or "cuda".
-    Raises InvalidInput for an unknown name or setting, or a value out of range.
+    prior_slope, prior_intercept: the score of an untrained candidate is intercept + slope * cosine of its
+    vector and the context's; 0 where it has no vector. prior_match: added per product of features of the same
+    name.
+    parts: "disjoint" (a model per candidate) or "shared" (one model for all). device: "auto", "cpu" or
+    "cuda". Raises InvalidInput for an unknown name or setting, or a value out of range.
     """
     if name not in _DEFAULTS:
         raise InvalidInput(f"no learner is called {name!r}; there are {', '.join(NAMES)}")

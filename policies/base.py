@@ -16,14 +16,12 @@ Seed = int | str
 
 
 def draw(probabilities: Tensor | Sequence[float], seed: Seed) -> int:
-    """Draw an index from probabilities (k,) by inverting their cumulative sum at random.Random(seed).random().
+    """Draw an index from probabilities (k,): invert their cumulative sum at random.Random(seed).random().
 
     The same probabilities and seed give the same index for ever. An entry of 0 is never drawn.
     Raises InvalidInput if no entry is positive, or one is negative or not a number.
     """
-    values = (
-        probabilities.tolist() if isinstance(probabilities, Tensor) else [float(p) for p in probabilities]
-    )
+    values = probabilities.tolist() if isinstance(probabilities, Tensor) else [float(p) for p in probabilities]
     if not all(p >= 0.0 for p in values) or not sum(values) > 0.0:
         raise InvalidInput("probabilities: need numbers >= 0 of which at least one is positive")
     target = random.Random(seed).random() * sum(values)
@@ -39,25 +37,26 @@ def draw(probabilities: Tensor | Sequence[float], seed: Seed) -> int:
 class Learner(ABC):
     """Learns from rewards which candidate is best in which context.
 
-    Probabilities come first: they are computed over the eligible candidates, deterministic given the state, and
-    every choice is drawn from exactly those. `at` is the time of a call in seconds since the epoch; a learner that
-    does not forget ignores it.
+    Probabilities come first: they are computed over the eligible candidates, deterministic given the state,
+    and every choice is drawn from exactly those. `at` is the time of a call in seconds since the epoch; a
+    learner that does not forget ignores it.
     """
 
     #: whether what is learned is a sum over observations: order does not matter, and `revise` is exact.
     additive: ClassVar[bool] = False
 
-    #: every setting in force, as JSON values: create(learner.name, **learner.settings) makes an untrained twin.
+    #: every setting in force, as JSON values: create(learner.name, **learner.settings) makes an untrained
+    #: twin.
     settings: dict[str, Any]
     name: str
 
     @abstractmethod
-    def scores(self, context: Context, candidates: Sequence[Candidate]) -> Scores:
-        """Estimated reward of each candidate in the context, taken apart, with its deviation. All are (k,)."""
+    def scores(self, context: Context, candidates: Sequence[Candidate], *, at: float = 0.0) -> Scores:
+        """Estimate what each candidate would earn in the context: parts and deviation, each (k,)."""
 
     @abstractmethod
     def distribution(self, scores: Scores, eligible: Sequence[bool]) -> Tensor:
-        """Turn scores of k candidates into probabilities (k,) float64: exactly 0 where not eligible, sum 1."""
+        """Turn scores of k candidates into probabilities (k,) float64: 0 where not eligible, sum 1."""
 
     @abstractmethod
     def revise(
@@ -73,25 +72,23 @@ class Learner(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:
-        """All that was learned, flat and named; loading it changes no later probability by a single bit."""
+        """Give all that was learned, flat and named: loading it changes no later probability by one bit."""
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over a state that a learner of the same settings gave. Raises InvalidInput, unchanged, otherwise."""
+        """Take over the state of a learner of the same settings; else InvalidInput, and nothing changes."""
 
     @abstractmethod
     def clone(self) -> Learner:
-        """An independent copy: what either learns later, the other does not know."""
+        """Copy the learner: what either learns later, the other does not know."""
 
     def probabilities(self, context: Context, candidates: Sequence[Candidate], *, at: float = 0.0) -> Tensor:
-        """The probability (k,) float64 with which each candidate would be chosen in the context."""
-        return self._distribution(self.scores(context, candidates), candidates)
+        """Give the probability (k,) float64 with which each candidate would be chosen in the context."""
+        return self._distribution(self.scores(context, candidates, at=at), candidates)
 
-    def choose(
-        self, context: Context, candidates: Sequence[Candidate], *, seed: Seed, at: float = 0.0
-    ) -> Choice:
+    def choose(self, context: Context, candidates: Sequence[Candidate], *, seed: Seed, at: float = 0.0) -> Choice:
         """Choose one candidate: compute the probabilities, then draw from exactly those."""
-        scores = self.scores(context, candidates)
+        scores = self.scores(context, candidates, at=at)
         return _choice(scores, self._distribution(scores, candidates), seed)
 
     def choose_slate(
@@ -99,14 +96,14 @@ class Learner(ABC):
     ) -> tuple[Choice, ...]:
         """Choose k different candidates, position after position.
 
-        Each position is a choice among those still left, so its probability is conditional on the positions before
-        it, and the probability of the whole ordered slate is the product. The first equals `choose` of that seed.
-        Raises InvalidInput if fewer than k are eligible.
+        Each position is a choice among those still left, so its probability is conditional on the positions
+        before it, and the probability of the whole ordered slate is the product. The first equals `choose` of
+        that seed. Raises InvalidInput if fewer than k are eligible.
         """
         eligible = [candidate.eligible for candidate in candidates]
         if not 1 <= k <= sum(eligible):
             raise InvalidInput(f"k: cannot choose {k} of {sum(eligible)} eligible candidates")
-        scores = self.scores(context, candidates)
+        scores = self.scores(context, candidates, at=at)
         slate: list[Choice] = []
         for position in range(k):
             choice = _choice(scores, self.distribution(scores, eligible), _position_seed(seed, position))

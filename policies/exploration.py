@@ -1,8 +1,8 @@
 """From scores to probabilities: exact, deterministic, over the eligible candidates only.
 
-Every function takes mean (k,) and, where it matters, deviation (k,) or covariance (k, k) of eligible candidates, all
-float64, and gives probabilities (k,) that sum to 1. Nothing here is drawn at random: a choice is drawn elsewhere, from
-exactly these numbers, which are therefore its propensities.
+Every function takes mean (k,) and, where it matters, deviation (k,) or covariance (k, k) of eligible
+candidates, all float64, and gives probabilities (k,) that sum to 1. Nothing here is drawn at random: a choice
+is drawn elsewhere, from exactly these numbers, which are therefore its propensities.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import math
 import torch
 from torch import Tensor
 
-#: a normal variable lies outside +-8 deviations with probability 1.2e-15: beyond float64's resolution of a sum of 1.
+#: a normal variable lies outside +-8 deviations with probability 1.2e-15: beyond float64's resolution of a
+#: sum of 1.
 REACH = 8.0
-#: width of an integration panel, in the smallest deviation at work there, and the nodes on it (Gauss and Legendre).
+#: width of an integration panel, in the smallest deviation at work there, and the nodes on it (Gauss and
+#: Legendre).
 PANEL, NODES = 2.0, 12
 #: a deviation below this share of the scale of the problem is a known value.
 NEGLIGIBLE = 1e-10
@@ -42,9 +44,9 @@ def mix(probabilities: Tensor, epsilon: float) -> Tensor:
 def thompson(mean: Tensor, deviation: Tensor) -> Tensor:
     """The probability that each of k independent normal variables is the largest.
 
-    P_i = integral of density_i(t) prod_{j != i} cdf_j(t) dt, by Gauss-Legendre on panels as narrow as the smallest
-    deviation at work there. Candidates that cannot win get 0; those whose deviation is 0 win where all others stay
-    below, and share ties.
+    P_i = integral of density_i(t) prod_{j != i} cdf_j(t) dt, by Gauss-Legendre on panels as narrow as the
+    smallest deviation at work there. Candidates that cannot win get 0; those whose deviation is 0 win where
+    all others stay below, and share ties.
     """
     device = mean.device
     mean, deviation = mean.cpu(), deviation.cpu()
@@ -70,8 +72,8 @@ def thompson(mean: Tensor, deviation: Tensor) -> Tensor:
 def thompson_joint(mean: Tensor, covariance: Tensor, alpha: float, draws: int = DRAWS) -> Tensor:
     """How often each of k jointly normal candidates is the largest among fixed quasi-random draws.
 
-    mean (k,), covariance (k, k). One draw's worth of probability is spread evenly, so that no candidate has 0. The
-    draws depend on k and nothing else: the same scores give the same probabilities.
+    mean (k,), covariance (k, k). One draw's worth of probability is spread evenly, so that no candidate has
+    0. The draws depend on k and nothing else: the same scores give the same probabilities.
     """
     k = mean.numel()
     values, vectors = torch.linalg.eigh(covariance)
@@ -85,9 +87,11 @@ def thompson_joint(mean: Tensor, covariance: Tensor, alpha: float, draws: int = 
 @functools.lru_cache(maxsize=32)
 def _normal_draws(k: int, draws: int) -> Tensor:
     """(draws, k) standard normal values of low discrepancy: scrambled Sobol points with a fixed seed."""
-    points = torch.quasirandom.SobolEngine(k, scramble=True, seed=0).draw(draws, dtype=torch.float64)
+    engine = torch.quasirandom.SobolEngine(k, scramble=True, seed=0)  # type: ignore[no-untyped-call]
+    points = engine.draw(draws, dtype=torch.float64)
     tiny = 2.0**-40
-    return torch.special.ndtri(points.clamp(tiny, 1.0 - tiny))
+    normal: Tensor = torch.special.ndtri(points.clamp(tiny, 1.0 - tiny))
+    return normal
 
 
 def _win_integrals(mean: Tensor, deviation: Tensor, floor: float) -> Tensor:
@@ -106,18 +110,18 @@ def _win_integrals(mean: Tensor, deviation: Tensor, floor: float) -> Tensor:
     log_cdf = torch.special.log_ndtr(standard)
     others = log_cdf.sum(dim=1, keepdim=True) - log_cdf
     log_density = standard.square() * -0.5 - deviation.log()
-    return weight @ (log_density + others).exp() / math.sqrt(2.0 * math.pi)
+    return torch.mv((log_density + others).exp().T, weight) / math.sqrt(2.0 * math.pi)
 
 
 def _panels(mean: list[float], deviation: list[float], floor: float) -> list[float]:
-    """Edges of panels from floor upwards, each at most PANEL deviations wide for every candidate at work on it."""
-    low = [m - REACH * s for m, s in zip(mean, deviation)]
-    high = [m + REACH * s for m, s in zip(mean, deviation)]
+    """Edges of panels from floor upwards: each at most PANEL deviations of any candidate at work on it."""
+    low = [m - REACH * s for m, s in zip(mean, deviation, strict=True)]
+    high = [m + REACH * s for m, s in zip(mean, deviation, strict=True)]
     edges, end = [floor], max(high)
     while edges[-1] < end:
         t = edges[-1]
-        step = min((PANEL * s for a, b, s in zip(low, high, deviation) if a <= t < b), default=math.inf)
-        starts = (a for a, s in zip(low, deviation) if a > t and PANEL * s < step)
+        step = min((PANEL * s for a, b, s in zip(low, high, deviation, strict=True) if a <= t < b), default=math.inf)
+        starts = (a for a, s in zip(low, deviation, strict=True) if a > t and PANEL * s < step)
         following = min(t + step, min(starts, default=math.inf), end)
         if following <= t:
             following = math.nextafter(t, math.inf)

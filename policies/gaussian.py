@@ -1,10 +1,11 @@
 """The posterior of a linear model with Gaussian noise and a Gaussian prior, kept exactly in float64.
 
-Precision A = ridge I + sum w x x^T and response b = sum w r x are the truth; the estimate is theta = A^-1 b and the
-variance of x.theta is x^T A^-1 x. A^-1 is served as `base - sum_j s_j f_j f_j^T`, where each observation adds one
-factor f = A^-1 x sqrt(|w| / |1 + w x^T A^-1 x|) (Sherman and Morrison 1950) with sign s of its weight. The base is
-I / ridge, which needs no storage, until factors fill half a matrix; then it is a dense matrix, into which factors are
-absorbed in blocks. So a model with m observations costs m x d numbers, not d x d, and nothing is approximated.
+Precision A = ridge I + sum w x x^T and response b = sum w r x are the truth; the estimate is theta = A^-1 b
+and the variance of x.theta is x^T A^-1 x. A^-1 is served as `base - sum_j s_j f_j f_j^T`, where each
+observation adds one factor f = A^-1 x sqrt(|w| / |1 + w x^T A^-1 x|) (Sherman and Morrison 1950) with sign s
+of its weight. The base is I / ridge, which needs no storage, until factors fill half a matrix; then it is a
+dense matrix, into which factors are absorbed in blocks. So a model with m observations costs m x d numbers,
+not d x d, and nothing is approximated.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from policies.types import InvalidInput
 
-#: factors kept beside a dense base before they are absorbed: one product of (64, d) costs less than 64 rank-ones.
+#: factors kept beside a dense base before they are absorbed: one product of (64, d) costs less than 64
+#: rank-ones.
 BLOCK = 64
 #: blocks absorbed by subtraction before the base is made afresh from A by Cholesky, which removes rounding.
 BLOCKS_BETWEEN_REFACTORS = 16
@@ -27,7 +29,7 @@ ILL_CONDITIONED = 1e-3
 class Gaussian:
     """One posterior over theta (d,), independent of the order of its observations.
 
-    Attributes: theta (d,), response (d,), rows (m, d) and weights (m,): the observations since the base was made.
+    theta (d,) is the estimate A^-1 b; response (d,) is b.
     """
 
     def __init__(self, dimension: int, ridge: float, device: torch.device) -> None:
@@ -51,10 +53,12 @@ class Gaussian:
 
     @property
     def rows(self) -> Tensor:
+        """The observations (m, d) since the base was made."""
         return self._rows[: self._count]
 
     @property
     def weights(self) -> Tensor:
+        """Their weights (m,); a negative one takes an observation back."""
         return self._weights[: self._count]
 
     def variance(self, x: Tensor) -> Tensor:
@@ -100,7 +104,7 @@ class Gaussian:
             self._append(x, solved.mul_((abs(weight) / denominator) ** 0.5), weight)
 
     def state(self) -> dict[str, Tensor]:
-        """Copies of all numbers; the two dense matrices as packed upper triangles, empty while there are none."""
+        """Copy all numbers; the two dense matrices as packed upper triangles, empty while there are none."""
         i, j = torch.triu_indices(self.dimension, self.dimension, device=self.device)
         empty = self._zeros(0)
         return {
@@ -120,7 +124,7 @@ class Gaussian:
         self = cls(state["theta"].numel(), ridge, device)
         self.theta.copy_(state["theta"])
         self.response.copy_(state["response"])
-        for row, factor, weight in zip(state["rows"], state["factors"], state["weights"].tolist()):
+        for row, factor, weight in zip(state["rows"], state["factors"], state["weights"].tolist(), strict=True):
             self._reserve()
             self._write(row, factor, weight)
         if state["base"].numel():
@@ -153,9 +157,7 @@ class Gaussian:
     def _refactor(self, precision: Tensor) -> None:
         factor, failed = torch.linalg.cholesky_ex(precision)
         if int(failed):
-            raise InvalidInput(
-                "revise: takes back more than was learned (the precision is no longer positive)"
-            )
+            raise InvalidInput("revise: takes back more than was learned (the precision is no longer positive)")
         self._base_precision = precision
         self._base = _symmetric(torch.cholesky_inverse(factor))
         self._absorbed = 0

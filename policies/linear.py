@@ -1,17 +1,19 @@
 """Linear learners: the semantic prior plus a Gaussian linear model of what rewards add to it.
 
-The score of candidate a in context c is `prior(c, a) + x(c).theta_a` (parts="disjoint", a model of its own for each
-candidate) or `prior(c, a) + z(c, a).theta` (parts="shared", one model for all), where x is the context's vector and z
-the elementwise product of the context's and the candidate's unit vectors. Rewards are learned as residuals to the
-prior, so an untrained learner ranks by meaning, and a new candidate starts from its words.
+The score of candidate a in context c is `prior(c, a) + x(c).theta_a` (parts="disjoint", a model of its own
+for each candidate) or `prior(c, a) + z(c, a).theta` (parts="shared", one model for all), where x is the
+context's vector and z the elementwise product of the context's and the candidate's unit vectors. Rewards are
+learned as residuals to the prior, so an untrained learner ranks by meaning, and a new candidate starts from
+its words.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import is_
 from typing import Any, ClassVar
 
 import torch
@@ -43,7 +45,7 @@ class _Seen:
 
 @dataclass(frozen=True, eq=False)
 class _Field:
-    """Candidates made ready: unit vectors (k, d) or None where none has one; known (k,) is 1 where one has."""
+    """Candidates made ready: unit vectors (k, d), None if none has one; known (k,) is 1 where one has."""
 
     candidates: tuple[Candidate, ...]
     units: Tensor | None
@@ -61,12 +63,11 @@ class LinearLearner(Learner):
         self.dimension: int | None = None
         self._models: dict[str, Gaussian] = {}
         self._field: _Field | None = None
-        self._explore = _EXPLORERS[name]
 
     # scoring
 
-    def scores(self, context: Context, candidates: Sequence[Candidate]) -> Scores:
-        """Parts "prior" (the meaning), "match" where its setting is not 0, and "own" or "shared"; each (k,) float64."""
+    def scores(self, context: Context, candidates: Sequence[Candidate], *, at: float = 0.0) -> Scores:  # noqa: ARG002
+        """Score by the parts "prior" (the meaning), "match" (if that is set), and "own" or "shared"."""
         check_candidates(candidates)
         seen, field = self._see(context), self._prepare(candidates)
         parts = self._prior(seen, field)
@@ -78,15 +79,24 @@ class LinearLearner(Learner):
         """Explore among the eligible, then mix in epsilon."""
         epsilon = self.settings["epsilon"]
         if all(eligible):
-            result = self._explore(scores, self.settings["alpha"])
+            result = self._explore(scores)
             return exploration.mix(result, epsilon) if epsilon else result
         where = torch.tensor(eligible, device=self.device).nonzero().squeeze(1)
         if where.numel() == 0:
             raise InvalidInput(f"candidates: none of the {len(eligible)} is eligible")
-        some = self._explore(_select(scores, where), self.settings["alpha"])
+        some = self._explore(_select(scores, where))
         result = torch.zeros(len(eligible), dtype=torch.float64, device=self.device)
         result[where] = exploration.mix(some, epsilon) if epsilon else some
         return result
+
+    def _explore(self, scores: Scores) -> Tensor:
+        if self.name == "linucb":
+            return exploration.upper_confidence(scores.mean, scores.deviation, self.settings["alpha"])
+        if self.name == "lints" and scores.covariance is not None:
+            return exploration.thompson_joint(scores.mean, scores.covariance, self.settings["alpha"])
+        if self.name == "lints":
+            return exploration.thompson(scores.mean, scores.deviation * self.settings["alpha"])
+        return exploration.greedy(scores.mean)
 
     def _own_scores(self, seen: _Seen, field: _Field, parts: dict[str, Tensor]) -> Scores:
         untrained = seen.length * seen.length / self.settings["ridge"]
@@ -109,7 +119,7 @@ class LinearLearner(Learner):
         return Scores(parts, covariance.diagonal().clamp_min(0.0).sqrt(), covariance)
 
     def _products(self, seen: _Seen, field: _Field) -> Tensor:
-        """z (k, d): elementwise products of unit vectors; their sum is the cosine."""
+        """Multiply unit vectors elementwise to z (k, d); its rows sum to the cosines."""
         if field.units is None or not bool(field.known.all()):
             names = [c.id for c in field.candidates if c.vector is None]
             raise InvalidInput(f'parts="shared": the candidates {names[:3]} carry no vector, which it needs')
@@ -128,11 +138,12 @@ class LinearLearner(Learner):
         return parts
 
     def _match(self, seen: _Seen, field: _Field) -> Tensor:
-        shared = [
+        products = [
             sum(value * candidate.features.get(name, 0.0) for name, value in seen.features.items())
             for candidate in field.candidates
         ]
-        match = torch.tensor(shared, dtype=torch.float64, device=self.device) * self.settings["prior_match"]
+        scale: float = self.settings["prior_match"]
+        match = torch.tensor(products, dtype=torch.float64, device=self.device).mul_(scale)
         if not bool(torch.isfinite(match).all()):
             raise InvalidInput("features: the match of context and candidates is not finite")
         return match
@@ -146,7 +157,7 @@ class LinearLearner(Learner):
         *,
         old: Reward | None,
         new: Reward | None,
-        at: float = 0.0,
+        at: float = 0.0,  # noqa: ARG002
     ) -> None:
         """A += (w' - w) x x^T and b += (w' r' - w r) x, where r is the reward less the prior.
 
@@ -173,7 +184,7 @@ class LinearLearner(Learner):
     # state
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Flat and ready for safetensors: per model its rows, factors and dense triangles, and what they mean."""
+        """Give rows, factors and dense triangles of each model, ready for safetensors, and what they mean."""
         meaning = {name: self.settings[name] for name in _MEANING}
         header = {"models": list(self._models), "dimension": self.dimension, "settings": meaning}
         state = {"header": torch.tensor(list(json.dumps(header).encode()), dtype=torch.uint8)}
@@ -183,7 +194,7 @@ class LinearLearner(Learner):
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Replace all that was learned. Raises InvalidInput, unchanged, for a state of other settings or no state."""
+        """Replace all that was learned; InvalidInput, with nothing changed, for a state of other settings."""
         try:
             header = json.loads(bytes(state["header"].tolist()))
             meaning, names = header["settings"], header["models"]
@@ -203,6 +214,7 @@ class LinearLearner(Learner):
         self.dimension, self._models = header["dimension"], models
 
     def clone(self) -> LinearLearner:
+        """Copy the learner: what either learns later, the other does not know."""
         twin = LinearLearner(self.name, dict(self.settings))
         twin.load_state_dict(self.state_dict())
         return twin
@@ -218,9 +230,8 @@ class LinearLearner(Learner):
     def _prepare(self, candidates: Sequence[Candidate]) -> _Field:
         """Convert candidates, or recall the conversion when the very same ones are asked about again."""
         last = self._field
-        if last and len(last.candidates) == len(candidates):
-            if all(a is b for a, b in zip(last.candidates, candidates)):
-                return last
+        if last and len(last.candidates) == len(candidates) and all(map(is_, last.candidates, candidates)):
+            return last
         units: list[Tensor | None] = []
         for candidate in candidates:
             if candidate.vector is None:
@@ -234,7 +245,7 @@ class LinearLearner(Learner):
         return field
 
     def _stack(self, units: list[Tensor | None], candidates: Sequence[Candidate]) -> Tensor | None:
-        sizes = {unit.numel(): c.id for unit, c in zip(units, candidates) if unit is not None}
+        sizes = {unit.numel(): c.id for unit, c in zip(units, candidates, strict=True) if unit is not None}
         if not sizes:
             return None
         if len(sizes) > 1:
@@ -289,25 +300,3 @@ def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InvalidInput("device: 'cuda' was asked for, but there is none")
     return torch.device(name)
-
-
-def _greedy(scores: Scores, alpha: float) -> Tensor:
-    return exploration.greedy(scores.mean)
-
-
-def _upper_confidence(scores: Scores, alpha: float) -> Tensor:
-    return exploration.upper_confidence(scores.mean, scores.deviation, alpha)
-
-
-def _thompson(scores: Scores, alpha: float) -> Tensor:
-    if scores.covariance is not None:
-        return exploration.thompson_joint(scores.mean, scores.covariance, alpha)
-    return exploration.thompson(scores.mean, scores.deviation * alpha)
-
-
-_EXPLORERS: dict[str, Callable[[Scores, float], Tensor]] = {
-    "greedy": _greedy,
-    "epsilon_greedy": _greedy,
-    "linucb": _upper_confidence,
-    "lints": _thompson,
-}

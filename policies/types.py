@@ -1,4 +1,4 @@
-"""The vocabulary of the learning engine: what is known, what can be chosen, what was chosen, what it earned."""
+"""The vocabulary of the engine: what is known, what can be chosen, what was chosen, what it earned."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 
 class InvalidInput(ValueError):
-    """The engine was given something it cannot use; the message names what and where, and no state has changed."""
+    """The engine was given what it cannot use; the message names what and where, and nothing has changed."""
 
 
 class Vector(Protocol):
-    """Any sequence of floats: a list, a tuple, a numpy array or a tensor of shape (d,). Learners convert to float64."""
+    """A sequence of d floats: a list, a tuple, a numpy array or a tensor. Learners convert it to float64."""
 
     def __len__(self) -> int: ...
 
@@ -40,7 +40,8 @@ class Candidate:
     """What can be chosen: a reply or an item.
 
     id: names the candidate for ever; what is learned about it is kept under this name.
-    vector: (d,) floats, the embedding of its text, or None for a candidate without a meaning (a tabular problem).
+    vector: (d,) floats, the embedding of its text, or None for a candidate without a meaning (a tabular
+    problem).
     features: named numbers.
     eligible: whether it may be chosen in this context; an ineligible one has probability exactly 0.
     """
@@ -70,7 +71,8 @@ class Scores:
     """Estimated rewards of k candidates, taken apart.
 
     parts: named summands, each (k,) float64; their sum is the estimate, which makes them its explanation.
-    deviation: (k,) float64 >= 0, the posterior standard deviation of each estimate, without any exploration factor.
+    deviation: (k,) float64 >= 0, the posterior standard deviation of each estimate, without any exploration
+    factor.
     covariance: (k, k) float64 where the estimates are correlated (a shared model), else None.
     """
 
@@ -89,7 +91,7 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """One choice: its index among the candidates given, its propensity, the whole distribution it was drawn from.
+    """One choice: its index among the candidates given, its propensity, and what it was drawn from.
 
     probabilities: (k,) float64, sums to 1; `probability` is its entry at `index`.
     scores: what the distribution was made of, so that whoever logs the choice need not score twice.
