@@ -10,6 +10,7 @@ not d x d, and nothing is approximated.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -36,72 +37,70 @@ class Gaussian:
         self.dimension, self.ridge, self.device = dimension, ridge, device
         self.theta = self._zeros(dimension)
         self.response = self._zeros(dimension)
-        self._clear_rows()
         self._base_precision: Tensor | None = None
         self._base: Tensor | None = None
         self._absorbed = 0
+        self._clear_rows()
 
     @property
     def precision(self) -> Tensor:
-        """A (d, d), exact up to rounding."""
+        """A (d, d), exact up to rounding, in memory of its own."""
         if self._base_precision is None:
             base = torch.eye(self.dimension, dtype=torch.float64, device=self.device) * self.ridge
         else:
-            base = self._base_precision
-        rows = self.rows
-        return torch.addmm(base, rows.T, rows * self.weights[:, None])
+            base = self._base_precision.clone()
+        if self._rows:
+            rows = torch.stack(self._rows)
+            base.addmm_(rows.T, rows * self._weights_tensor()[:, None])
+        return _symmetric(base)
 
-    @property
-    def rows(self) -> Tensor:
-        """The observations (m, d) since the base was made."""
-        return self._rows[: self._count]
+    def mean(self, x: Tensor) -> float:
+        """x.theta for x (d,)."""
+        return float(torch.dot(self.theta, x))
 
-    @property
-    def weights(self) -> Tensor:
-        """Their weights (m,); a negative one takes an observation back."""
-        return self._weights[: self._count]
-
-    def variance(self, x: Tensor) -> Tensor:
-        """x^T A^-1 x, a scalar >= 0, for x (d,)."""
-        base = torch.dot(x, x) / self.ridge if self._base is None else torch.dot(torch.mv(self._base, x), x)
-        if self._count:
-            projected = torch.mv(self._factors[: self._count], x)
-            base = base - torch.dot(projected * self._signs[: self._count], projected)
-        return base
+    def variance(self, x: Tensor, squared: float) -> float:
+        """x^T A^-1 x >= 0 for x (d,), whose squared length is given: the caller asks many models about one x."""
+        base = squared / self.ridge if self._base is None else float(torch.dot(torch.mv(self._base, x), x))
+        if self._rows:
+            projected = torch.mv(self._factors[: len(self._rows)], x)
+            base -= float(torch.dot(self._signed(projected), projected))
+        return max(base, 0.0)
 
     def covariance(self, z: Tensor) -> Tensor:
         """Z A^-1 Z^T (k, k) for Z (k, d)."""
         base = z @ z.T / self.ridge if self._base is None else z @ self._base @ z.T
-        if self._count:
-            projected = z @ self._factors[: self._count].T
-            base = base - (projected * self._signs[: self._count]) @ projected.T
-        return (base + base.T) / 2
+        if self._rows:
+            projected = z @ self._factors[: len(self._rows)].T
+            base = base - self._signed(projected) @ projected.T
+        return _symmetric(base)
 
     def solve(self, x: Tensor) -> Tensor:
         """A^-1 x (d,) for x (d,)."""
         base = x / self.ridge if self._base is None else torch.mv(self._base, x)
-        if self._count:
-            factors = self._factors[: self._count]
-            base = torch.addmv(base, factors.T, torch.mv(factors, x) * self._signs[: self._count], alpha=-1.0)
+        if self._rows:
+            factors = self._factors[: len(self._rows)]
+            base.addmv_(factors.T, self._signed(torch.mv(factors, x)), alpha=-1.0)
         return base
 
     def update(self, x: Tensor, weight: float, response: float) -> None:
-        """A += weight x x^T; b += response x. A negative weight takes an observation back.
+        """A += weight x x^T; b += response x. A negative weight takes an observation back. Keeps x (d,).
 
         Raises InvalidInput, with nothing changed, if it takes back more than was ever learned.
         """
         solved = self.solve(x)
         denominator = 1.0 + weight * float(torch.dot(solved, x))
         if denominator < ILL_CONDITIONED:
-            self._refactor(self.precision.addr_(x, x, alpha=weight))
+            self._refactor(_symmetric(self.precision.addr_(x, x, alpha=weight)))
             self.response.add_(x, alpha=response)
-            self.theta = torch.mv(self._base_or_fail(), self.response)
+            self.theta = self.solve(self.response)
             return
-        gain = (response - weight * float(torch.dot(self.theta, x))) / denominator
+        gain = (response - weight * self.mean(x)) / denominator
         self.response.add_(x, alpha=response)
         self.theta.add_(solved, alpha=gain)
         if weight != 0.0:
-            self._append(x, solved.mul_((abs(weight) / denominator) ** 0.5), weight)
+            self._append(x, solved.mul_(math.sqrt(abs(weight) / denominator)), weight)
+            if len(self._rows) >= (max(BLOCK, self.dimension // 2) if self._base is None else BLOCK):
+                self._absorb()
 
     def state(self) -> dict[str, Tensor]:
         """Copy all numbers; the two dense matrices as packed upper triangles, empty while there are none."""
@@ -110,9 +109,9 @@ class Gaussian:
         return {
             "theta": self.theta.clone(),
             "response": self.response.clone(),
-            "rows": self.rows.clone(),
-            "weights": self.weights.clone(),
-            "factors": self._factors[: self._count].clone(),
+            "rows": torch.stack(self._rows) if self._rows else self._zeros(0, self.dimension),
+            "weights": self._weights_tensor(),
+            "factors": self._factors[: len(self._rows)].clone(),
             "precision": empty if self._base_precision is None else self._base_precision[i, j],
             "base": empty if self._base is None else self._base[i, j],
             "absorbed": torch.tensor([self._absorbed]),
@@ -120,13 +119,13 @@ class Gaussian:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], ridge: float, device: torch.device) -> Gaussian:
-        """The inverse of `state`, bit for bit."""
+        """Make a posterior of what `state` gave, bit for bit."""
         self = cls(state["theta"].numel(), ridge, device)
         self.theta.copy_(state["theta"])
         self.response.copy_(state["response"])
-        for row, factor, weight in zip(state["rows"], state["factors"], state["weights"].tolist(), strict=True):
-            self._reserve()
-            self._write(row, factor, weight)
+        rows = state["rows"].to(device, copy=True)
+        for row, factor, weight in zip(rows, state["factors"], state["weights"].tolist(), strict=True):
+            self._append(row, factor, weight)
         if state["base"].numel():
             self._base_precision = self._unpack(state["precision"])
             self._base = self._unpack(state["base"])
@@ -134,22 +133,24 @@ class Gaussian:
         return self
 
     def _append(self, x: Tensor, factor: Tensor, weight: float) -> None:
-        self._reserve()
-        self._write(x, factor, weight)
-        limit = max(BLOCK, self.dimension // 2) if self._base is None else BLOCK
-        if self._count >= limit:
-            self._absorb()
+        count = len(self._rows)
+        if count == len(self._factors):  # doubling: n rows cost n copies on average
+            more = self._zeros(max(4, count), self.dimension)
+            self._factors = torch.cat([self._factors, more])
+        self._factors[count] = factor
+        self._rows.append(x)
+        self._weights.append(weight)
+        self._mixed |= weight < 0.0
 
     def _absorb(self) -> None:
         """Move the rows into A and the factors into the base, by blocks."""
-        precision = _symmetric(self.precision)
+        precision = self.precision
         if self._base is None or self._absorbed >= BLOCKS_BETWEEN_REFACTORS:
             self._refactor(precision)
-            self.theta = torch.mv(self._base_or_fail(), self.response)
+            self.theta = self.solve(self.response)
             return
-        factors = self._factors[: self._count]
-        self._base.addmm_(factors.T, factors * self._signs[: self._count, None], alpha=-1.0)
-        self._base = _symmetric(self._base)
+        factors = self._factors[: len(self._rows)]
+        self._base = _symmetric(self._base.addmm_(factors.T, self._signed(factors.T).T, alpha=-1.0))
         self._base_precision = precision
         self._absorbed += 1
         self._clear_rows()
@@ -163,40 +164,23 @@ class Gaussian:
         self._absorbed = 0
         self._clear_rows()
 
-    def _base_or_fail(self) -> Tensor:
-        assert self._base is not None
-        return self._base
-
     def _clear_rows(self) -> None:
-        self._count = 0
-        self._rows = self._zeros(0, self.dimension)
-        self._factors = self._zeros(0, self.dimension)
-        self._weights = self._zeros(0)
-        self._signs = self._zeros(0)
+        self._rows: list[Tensor] = []
+        self._weights: list[float] = []
+        self._mixed = False
+        self._factors: Tensor = self._zeros(0, self.dimension)
 
-    def _reserve(self) -> None:
-        """Room for one more row, doubling, so that n rows cost n copies on average."""
-        if self._count < len(self._weights):
-            return
-        more = max(4, self._count)
-        self._rows = torch.cat([self._rows, self._zeros(more, self.dimension)])
-        self._factors = torch.cat([self._factors, self._zeros(more, self.dimension)])
-        self._weights = torch.cat([self._weights, self._zeros(more)])
-        self._signs = torch.cat([self._signs, self._zeros(more)])
+    def _signed(self, projected: Tensor) -> Tensor:
+        """(..., m) times the signs of the m weights: nothing to do while none is negative."""
+        return projected * self._weights_tensor().sign() if self._mixed else projected
 
-    def _write(self, row: Tensor, factor: Tensor, weight: float) -> None:
-        at = self._count
-        self._rows[at] = row
-        self._factors[at] = factor
-        self._weights[at] = weight
-        self._signs[at] = 1.0 if weight > 0.0 else -1.0
-        self._count += 1
+    def _weights_tensor(self) -> Tensor:
+        return torch.tensor(self._weights, dtype=torch.float64, device=self.device)
 
     def _unpack(self, triangle: Tensor) -> Tensor:
         i, j = torch.triu_indices(self.dimension, self.dimension, device=self.device)
         matrix = self._zeros(self.dimension, self.dimension)
-        matrix[i, j] = triangle.to(self.device)
-        matrix[j, i] = triangle.to(self.device)
+        matrix[i, j] = matrix[j, i] = triangle.to(self.device)
         return matrix
 
     def _zeros(self, *shape: int) -> Tensor:

@@ -99,13 +99,12 @@ class LinearLearner(Learner):
         return exploration.greedy(scores.mean)
 
     def _own_scores(self, seen: _Seen, field: _Field, parts: dict[str, Tensor]) -> Scores:
-        untrained = seen.length * seen.length / self.settings["ridge"]
+        squared = seen.length * seen.length
+        untrained = squared / self.settings["ridge"]
         models = [self._models.get(candidate.id) for candidate in field.candidates]
-        zero = torch.zeros((), dtype=torch.float64, device=self.device)
-        start = zero + untrained
-        parts["own"] = torch.stack([zero if m is None else torch.dot(m.theta, seen.x) for m in models])
-        variance = torch.stack([start if m is None else m.variance(seen.x) for m in models])
-        return Scores(parts, variance.clamp_min_(0.0).sqrt_())
+        parts["own"] = self._tensor([0.0 if m is None else m.mean(seen.x) for m in models])
+        variance = [untrained if m is None else m.variance(seen.x, squared) for m in models]
+        return Scores(parts, self._tensor(variance).sqrt_())
 
     def _shared_scores(self, seen: _Seen, field: _Field, parts: dict[str, Tensor]) -> Scores:
         z = self._products(seen, field)
@@ -143,7 +142,7 @@ class LinearLearner(Learner):
             for candidate in field.candidates
         ]
         scale: float = self.settings["prior_match"]
-        match = torch.tensor(products, dtype=torch.float64, device=self.device).mul_(scale)
+        match = self._tensor(products).mul_(scale)
         if not bool(torch.isfinite(match).all()):
             raise InvalidInput("features: the match of context and candidates is not finite")
         return match
@@ -255,8 +254,10 @@ class LinearLearner(Learner):
         return torch.stack([zero if unit is None else unit for unit in units])
 
     def _known(self, units: list[Tensor | None]) -> Tensor:
-        flags = [unit is not None for unit in units]
-        return torch.tensor(flags, dtype=torch.float64, device=self.device)
+        return self._tensor([float(unit is not None) for unit in units])
+
+    def _tensor(self, numbers: list[float]) -> Tensor:
+        return torch.tensor(numbers, dtype=torch.float64, device=self.device)
 
     def _match_dimensions(self, seen: _Seen, units: Tensor) -> None:
         if units.shape[1] != seen.x.numel():
@@ -267,7 +268,7 @@ class LinearLearner(Learner):
         """Convert to (d,) float64 and its length. A copy, so that nothing outside can change it."""
         try:
             if isinstance(vector, Tensor):
-                x = vector.detach().to(self.device, torch.float64)
+                x = vector.detach().to(self.device, torch.float64, copy=True)
             else:
                 x = torch.tensor(vector, dtype=torch.float64, device=self.device)
         except (TypeError, ValueError, RuntimeError) as error:
