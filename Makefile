@@ -1,5 +1,5 @@
 # Rejoinder: `make chat` talks to the assistant, `make test` runs the tests; both set everything up first.
-# Needs make, git and any Python 3.8 or later. Extra arguments: make chat ARGS="--debug"
+# Needs make, git, and uv or any Python from 3.8 on (uv finds or fetches the Python 3.10 that rasa needs). Extra arguments: make chat ARGS="--debug"
 
 SHELL := /bin/sh
 VENV := .venv
@@ -13,7 +13,7 @@ FIND_UV = uv=$$(command -v uv || echo "$(CURDIR)/.uv/bin/uv")
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup chat serve demo train test quick lint check format requirements clean
+.PHONY: help setup chat serve demo train test quick benchmark lint check format requirements clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -24,7 +24,8 @@ $(STAMP): requirements.txt pyproject.toml .python-version
 	@$(FIND_UV); \
 	if [ ! -x "$$uv" ]; then $(MAKE) --no-print-directory .uv/bin/uv || exit 1; fi; \
 	echo "Setting up $(VENV)/ with Python $$(cat .python-version): a few GB the first time, then seconds."; \
-	"$$uv" venv --quiet --allow-existing $(VENV) && \
+	"$$uv" venv --quiet --allow-existing $(VENV) || \
+		{ echo "Python $$(cat .python-version) was not found and could not be fetched: install it first." >&2; exit 1; }; \
 	"$$uv" pip sync --python $(PYTHON) --require-hashes --build-constraints requirements.txt requirements.txt && \
 	"$$uv" pip install --quiet --python $(PYTHON) --no-deps --build-constraints requirements.txt --editable .
 	@touch $@
@@ -55,6 +56,9 @@ test: setup ## all tests
 
 quick: setup ## the tests that take seconds
 	$(PYTHON) -m pytest --benchmark-disable -m "not slow" $(ARGS)
+
+benchmark: setup ## measure the hot paths
+	$(PYTHON) -m pytest tests/benchmarks --benchmark-only $(ARGS)
 
 lint: setup ## style, formatting, types
 	$(PYTHON) -m ruff check .

@@ -132,9 +132,7 @@ def test_arrows_run_one_way(root: Path) -> None:
     files = [file for layer in LAYERS for file in sorted((root / layer).rglob("*.py"))]
     assert {file.relative_to(root).parts[0] for file in files} == set(LAYERS)
     found = [
-        line
-        for file in files
-        for line in breaches(file.read_text(encoding="utf-8"), file.relative_to(root).as_posix())
+        line for file in files for line in breaches(file.read_text(encoding="utf-8"), file.relative_to(root).as_posix())
     ]
     assert not found, "\n".join(found)
 
@@ -236,6 +234,4 @@ def test_every_requirement_is_pinned_with_hashes(root: Path) -> None:
     text = (root / "requirements.txt").read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip()]
     assert len(lines) > 100
-    assert not [
-        line[:80] for line in lines if not re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)
-    ]
+    assert not [line[:80] for line in lines if not re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)]
