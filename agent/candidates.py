@@ -85,9 +85,7 @@ class Library:
         """
         found = self._versions.get((id, self._latest.get(id, 0) if version is None else version))
         if found is None:
-            raise Unknown(
-                f"unknown candidate {id!r}" + (f" version {version}" if version is not None else "")
-            )
+            raise Unknown(f"unknown candidate {id!r}" + (f" version {version}" if version is not None else ""))
         return found
 
     def changes(self, offered: Iterable[Reply]) -> list[Reply]:
@@ -107,9 +105,7 @@ def candidate(reply: Reply, vectors: Mapping[str, array[float]], *, eligible: bo
     rows = [vectors[ref] for ref in reply.refs if ref in vectors]
     vector = None
     if rows:
-        vector = unit(
-            torch.stack([torch.frombuffer(row, dtype=torch.float32).double() for row in rows]).mean(0)
-        )
+        vector = unit(torch.stack([torch.frombuffer(row, dtype=torch.float32).double() for row in rows]).mean(0))
     return Candidate(
         id=reply.id,
         vector=vector,

@@ -51,9 +51,7 @@ class Encoder:
         self._lock = threading.Lock()
         self._model: SentenceTransformer | None = None
 
-    def encode(
-        self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
-    ) -> list[array[float]]:
+    def encode(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> list[array[float]]:
         """Unit vectors of the texts: n arrays of d float32. Empty text has an embedding like any other.
 
         `progress` is called with the number of texts done in each batch.

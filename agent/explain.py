@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.log import Event, LearningLog
-from agent.rewards import earned
+from agent.rewards import activated, earned
 from policies.base import draw
 
 
@@ -47,7 +47,7 @@ def explain(log: LearningLog, decision: Event) -> dict[str, Any]:
         "seed": body["seed"],
         "repeats": draw(body["probabilities"], body["seed"]) == body["index"],
         "live": body["live"],
-        "activated": any(event.kind == "activated" for event in evidence),
+        "activated": activated(evidence),
         "outcomes": [_outcome(event) for event in evidence if event.kind != "activated"],
         "reward": None if reward is None else {"value": reward.value, "weight": reward.weight},
         "candidates": rows,

@@ -10,6 +10,7 @@ import json
 import math
 import sqlite3
 import threading
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -81,11 +82,13 @@ class LearningLog:
         LogUnavailable: the file cannot be opened or migrated, or is locked for longer than `busy_seconds`.
     """
 
-    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS, scratch: bool = False) -> None:
         self.path = path
+        self._scratch = scratch  # a log that is thrown away need never wait for the disk
         self._busy_seconds = busy_seconds
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        # Weak: the connection of a thread that has ended closes with it (thread pools come and go).
+        self._databases: weakref.WeakSet[Database] = weakref.WeakSet()
         self._lock = threading.Lock()
         with self._explained("opened"):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,9 +197,9 @@ class LearningLog:
     def close(self) -> None:
         """Close every thread's connection. The log can be used again: it reopens."""
         with self._lock:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
+            for database in self._databases:
+                database.conn.close()
+            self._databases.clear()
             self._local = threading.local()
 
     def _about(self, column: str, value: str | None, kinds: Sequence[str], upto: int | None) -> list[Event]:
@@ -223,9 +226,9 @@ class LearningLog:
             connection = sqlite3.connect(
                 self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
             )
-            with self._lock:
-                self._connections.append(connection)
             db = self._local.db = Database(connection, recursive_triggers=False, execute_plugins=False)
+            with self._lock:
+                self._databases.add(db)
         return db
 
     def _migrate(self) -> None:
@@ -239,7 +242,7 @@ class LearningLog:
     @contextmanager
     def _transaction(self, *, durable: bool = True) -> Iterator[Database]:
         db = self._db()
-        db.conn.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
+        db.conn.execute(f"pragma synchronous = {'full' if durable and not self._scratch else 'normal'}")
         # IMMEDIATE takes the write lock at once, so that waiting happens here, where the busy time-out holds.
         db.conn.execute("begin immediate")
         try:
@@ -269,13 +272,9 @@ class Vector:
 
 def _row(event: Event) -> tuple[Any, ...]:
     if event.kind not in KINDS:
-        raise InvalidInput(
-            f"event {event.id}: unknown kind {event.kind!r}; known are {', '.join(sorted(KINDS))}"
-        )
+        raise InvalidInput(f"event {event.id}: unknown kind {event.kind!r}; known are {', '.join(sorted(KINDS))}")
     if not event.id or not math.isfinite(event.at):
-        raise InvalidInput(
-            f"a {event.kind} event needs an id and a finite time; got {event.id!r}, {event.at!r}"
-        )
+        raise InvalidInput(f"a {event.kind} event needs an id and a finite time; got {event.id!r}, {event.at!r}")
     try:
         body = json.dumps(event.body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         body.encode()
@@ -295,9 +294,7 @@ def _insert(db: Database, row: tuple[Any, ...]) -> Appended:
         return Appended(seq=int(cursor.lastrowid or 0), duplicate=False)
     there = db.execute(f"select {_COLUMNS} from events where id = ?", (row[0],)).fetchone()
     # The time of a repeated delivery may differ; what it is about, and what it says, may not.
-    same = there[1:7] == row[:6] and (
-        row[1] in _FIRST_WORD_HOLDS or json.loads(there[8]) == json.loads(row[7])
-    )
+    same = there[1:7] == row[:6] and (row[1] in _FIRST_WORD_HOLDS or json.loads(there[8]) == json.loads(row[7]))
     if not same:
         raise Conflict(f"event {row[0]} is in the log already, as another {there[2]} (seq {there[0]})")
     return Appended(seq=int(there[0]), duplicate=True)

@@ -30,9 +30,7 @@ def m001_events(db: Database) -> None:
     )
     db.execute("create index events_decision on events (decision, kind) where decision is not null")
     db.execute("create index events_turn on events (turn, kind) where turn is not null")
-    db.execute(
-        "create index events_conversation on events (conversation, kind) where conversation is not null"
-    )
+    db.execute("create index events_conversation on events (conversation, kind) where conversation is not null")
     db.execute("create index events_kind on events (kind, loop, seq)")
 
 

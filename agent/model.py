@@ -35,6 +35,7 @@ class Model:
         self.loop = loop
         self.seq = 0
         self.folded = 0  # credits applied since the last snapshot: what losing the process would cost
+        self.credits = 0  # credits applied since this process began to fold
         self.skipped = 0  # credits that this model cannot learn from: made with another encoder
         self.library = Library()
         self._settings: LoopSettings | None = None
@@ -112,7 +113,7 @@ class Model:
         self._learner = policies.create(self.settings.policy, **self.settings.learner)
         self._offered.clear()
         self.library = Library()
-        self.folded = self.skipped = self.seq = 0
+        self.folded = self.credits = self.skipped = self.seq = 0
         kept = self._snapshots.newest(self.settings.version, upto) if self._snapshots is not None else None
         if kept is None:
             return
@@ -150,6 +151,7 @@ class Model:
             _log.warning("loop %s: decision %s teaches nothing: %s", self.loop, decision.id, error)
         else:
             self.folded += 1
+            self.credits += 1
 
 
 def context_of(decision: Event, log: LearningLog, *, encoder: str) -> Context:

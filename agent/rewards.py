@@ -34,8 +34,8 @@ class Signal:
             InvalidInput: the value lies outside the signal's range.
         """
         low, high = sorted((self.worst, self.best))
-        whole = not self.whole_numbers or value == int(value)
-        if not (math.isfinite(value) and low <= value <= high and whole):
+        inside = math.isfinite(value) and low <= value <= high
+        if not inside or (self.whole_numbers and value != int(value)):
             numbers = "a whole number" if self.whole_numbers else "a number"
             raise InvalidInput(
                 f"signal {self.name!r}: value must be {numbers} from {self.worst:g} (worst) to {self.best:g} (best); "
@@ -79,13 +79,17 @@ class _Standing:
     direct: bool
 
 
+def activated(evidence: Sequence[Event]) -> bool:
+    """Whether a decision was really acted on. An outcome on the decision itself proves that it was."""
+    return any(e.kind == "activated" or (e.kind == "outcome" and e.decision is not None) for e in evidence)
+
+
 def earned(evidence: Sequence[Event]) -> Reward | None:
     """What a decision has earned, from the events about it in the order of the log; None while nothing is known.
 
-    A decision that was never activated earns nothing. An outcome on the decision itself proves that it was.
+    A decision that was never activated earns nothing.
     """
-    activated = any(e.kind == "activated" or (e.kind == "outcome" and e.decision) for e in evidence)
-    if not activated:
+    if not activated(evidence):
         return None
     standing: dict[str, _Standing] = {}
     revoked: set[str] = set()

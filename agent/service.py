@@ -41,6 +41,24 @@ class Recorded:
     duplicate: bool
 
 
+@dataclass(frozen=True)
+class Overview:
+    """A loop as it stands at `seq`: its settings in force, and its candidates in their latest versions."""
+
+    settings: LoopSettings
+    candidates: Sequence[Reply]
+    seq: int
+
+
+@dataclass(frozen=True)
+class Fold:
+    """How far this process has folded a loop (`seq`), and how many credits that applied or had to skip."""
+
+    seq: int
+    credits: int
+    skipped: int
+
+
 class Service:
     """One process's access to the learning log and to the models folded from it. Safe to use from several threads.
 
@@ -64,11 +82,12 @@ class Service:
         self._encoders: dict[str, Encoder] = {}
         self._models: dict[str, Model] = {}
         self._lock = threading.RLock()
+        self._encoders_lock = threading.Lock()
 
     # Loops
 
     def configure(self, loop: str, settings: LoopSettings, *, who: str) -> None:
-        """Put settings in force for a loop, which begins to exist with its first ones. No event when nothing changes."""
+        """Put settings in force for a loop, which begins to exist with its first ones. No event if nothing changes."""
         with self._lock:
             model = self._model(loop)
             model.catch_up()
@@ -90,7 +109,7 @@ class Service:
             vectors = self._vectors(encoder, [text for reply in changed for text in reply.texts])
             events = [
                 Event(
-                    f"candidate:{loop}:{reply.id}:{reply.version}",
+                    _candidate_event(loop, reply.id, reply.version),
                     "candidate",
                     self._clock(),
                     loop=loop,
@@ -125,6 +144,26 @@ class Service:
                 model.save()
             return model
 
+    def overview(self, loop: str) -> Overview:
+        """A loop's settings and candidates, caught up with the log.
+
+        Raises:
+            Unknown: there is no such loop.
+        """
+        with self._lock:
+            model = self.model(loop)
+            return Overview(model.settings, model.library.all(), model.seq)
+
+    def folds(self) -> dict[str, Fold]:
+        """How far each loop that this process has used is folded. Neither waits nor catches up."""
+        used = [model for model in list(self._models.values()) if model.exists]
+        return {model.loop: Fold(model.seq, model.credits, model.skipped) for model in used}
+
+    def reply(self, loop: str, id: str, version: int) -> Reply | None:
+        """A candidate's words as they were in a version, from the log alone; None if it holds no such version."""
+        event = self.log.event(_candidate_event(loop, id, version))
+        return None if event is None else Reply.of(event)
+
     def catch_up(self) -> None:
         """Fold what other processes have appended, in every loop that this one has used."""
         for loop in list(self._models):
@@ -158,13 +197,12 @@ class Service:
                 return None
             body = body_of(framed, choice, model.learner, seed=seed, live=live)
             event = self._decision_event(model, situation, body)
-            # Not durable: the outcome, which somebody is told was kept, makes the decision durable with it.
-            self.log.append([event], vectors=framed.vectors, durable=False)
-            return Decision.of(event)
+        # Outside the lock: while the log is busy others wait for the log, not for one another in turn.
+        # Not durable: the outcome, which somebody is told was kept, makes the decision durable with it.
+        self.log.append([event], vectors=framed.vectors, durable=False)
+        return Decision.of(event)
 
-    def recommend(
-        self, loop: str, situation: Situation, *, candidates: Sequence[str] | None = None
-    ) -> str | None:
+    def recommend(self, loop: str, situation: Situation, *, candidates: Sequence[str] | None = None) -> str | None:
         """The candidate of the highest expected reward, logging nothing: for when the log cannot be written."""
         with self._lock:
             model, framed = self._frame(loop, situation, candidates)
@@ -182,9 +220,7 @@ class Service:
         decision = self.decision(decision_id)
         if not decision.body["live"]:
             raise InvalidInput(f"decision {decision_id} was only watched: it cannot be activated")
-        event = Event(
-            f"activated:{decision_id}", "activated", self._clock(), decision.loop, decision=decision_id
-        )
+        event = Event(f"activated:{decision_id}", "activated", self._clock(), decision.loop, decision=decision_id)
         return not self._append(event, durable=False).duplicate
 
     def record(
@@ -212,12 +248,13 @@ class Service:
             LogUnavailable: not recorded; deliver it again with the same event id.
         """
         signal_named(signal).scaled(value)
-        address = self._address(decision=decision, turn=turn, conversation=conversation)
+        conversation, turn, decision = self._address(conversation=conversation, turn=turn, decision=decision)
         body = {"signal": signal, "value": value, "source": source}
         if actor is not None:
             body["actor"] = self.identity.person(actor)
         id = event_id if event_id is not None else _id()
-        event = Event(id, "outcome", self._clock() if at is None else at, body=body, **address)
+        when = self._clock() if at is None else at
+        event = Event(id, "outcome", when, None, conversation, turn, decision, body)
         return Recorded(id, self._append(event).duplicate)
 
     def revoke(self, event_id: str, *, who: str, why: str = "") -> Recorded:
@@ -229,8 +266,11 @@ class Service:
         signal_named(self._outcome(event_id).body["signal"]).scaled(value)
         return self._take_back("correction", event_id, {"value": value, "who": who, "why": why})
 
-    def hear(self, situation: Situation, *, who: str = "user") -> bool:
-        """Log a message, its words redacted; False when it was there already."""
+    def hear(self, situation: Situation, *, who: str = "user", part: int = 0) -> bool:
+        """Log a message, its words redacted; False when it was there already.
+
+        `part` counts the messages that one side sends in a turn, from 0.
+        """
         conversation, turn = self._place(situation)
         if conversation is None or turn is None:
             raise InvalidInput("a message needs a conversation and a message id")
@@ -242,10 +282,9 @@ class Service:
         }
         if situation.person is not None:
             body["person"] = self.identity.person(situation.person)
-        event = Event(
-            f"message:{turn}:{who}", "message", self._clock(), conversation=conversation, turn=turn, body=body
-        )
-        return not self._append(event).duplicate
+        id = f"message:{turn}:{who}" + (f":{part}" if part else "")
+        event = Event(id, "message", self._clock(), conversation=conversation, turn=turn, body=body)
+        return not self._append(event, durable=False).duplicate
 
     def decision(self, decision_id: str) -> Event:
         """A decision's event.
@@ -268,7 +307,7 @@ class Service:
 
     def encoder(self, name: str) -> Encoder:
         """The encoder of this name, loaded once a process."""
-        with self._lock:
+        with self._encoders_lock:
             if name not in self._encoders:
                 self._encoders[name] = self._make_encoder(name)
             return self._encoders[name]
@@ -301,9 +340,7 @@ class Service:
         }
         if situation.person is not None:
             known["person"] = self.identity.person(situation.person)
-        return Event(
-            id, "decision", self._clock(), model.loop, conversation, turn, decision=id, body={**body, **known}
-        )
+        return Event(id, "decision", self._clock(), model.loop, conversation, turn, decision=id, body={**body, **known})
 
     def _place(self, situation: Situation) -> tuple[str | None, str | None]:
         """The hashed conversation and turn of a situation, as far as the caller named them."""
@@ -314,8 +351,8 @@ class Service:
             return conversation, None
         return conversation, self.identity.turn(situation.conversation, situation.message_id)
 
-    def _address(self, **given: str | None) -> dict[str, str]:
-        """The one address out of those given, made sure that something was decided there."""
+    def _address(self, **given: str | None) -> tuple[str | None, str | None, str | None]:
+        """The one address given, as (conversation, turn, decision); something must have been decided there."""
         named = {column: value for column, value in given.items() if value is not None}
         if len(named) != 1:
             raise InvalidInput(f"an outcome is about exactly one of {', '.join(given)}; got {len(named)}")
@@ -323,7 +360,8 @@ class Service:
         key = self.identity.conversation(value) if column == "conversation" else value
         if not self.log.decisions(column=column, value=key):
             raise Unknown(f"unknown {column} {value!r}: nothing was decided there")
-        return {column: key}
+        found = {**given, column: key}
+        return found["conversation"], found["turn"], found["decision"]
 
     def _outcome(self, event_id: str) -> Event:
         event = self.log.event(event_id)
@@ -351,14 +389,15 @@ class Service:
 
     def _vectors(self, encoder: Encoder, texts: Sequence[str]) -> list[Vector]:
         rows = encoder.encode(texts)
-        return [
-            Vector(reference(text), encoder.name, row.tobytes())
-            for text, row in zip(texts, rows, strict=True)
-        ]
+        return [Vector(reference(text), encoder.name, row.tobytes()) for text, row in zip(texts, rows, strict=True)]
 
 
 def _id() -> str:
     return uuid.uuid4().hex
+
+
+def _candidate_event(loop: str, id: str, version: int) -> str:
+    return f"candidate:{loop}:{id}:{version}"
 
 
 def _file_name(loop: str) -> str:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError  # type: ignore[attr-defined]  # defined in its compiled part
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 

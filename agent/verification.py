@@ -56,10 +56,7 @@ def _wrong_with(decision: Event) -> list[str]:
     found = []
     if not math.isclose(math.fsum(probabilities), 1.0, abs_tol=TOLERANCE):
         found.append(f"{place}: its probabilities sum to {math.fsum(probabilities)!r}")
-    if (
-        body["propensity"] != probabilities[body["index"]]
-        or body["candidates"][body["index"]] != body["chosen"]
-    ):
+    if body["propensity"] != probabilities[body["index"]] or body["candidates"][body["index"]] != body["chosen"]:
         found.append(f"{place}: its propensity is not the probability of what was chosen")
     if draw(probabilities, body["seed"]) != body["index"]:
         found.append(f"{place}: the draw made again falls on another candidate")
@@ -74,7 +71,7 @@ def _check_loop(service: Service, loop: str, decisions: list[Event]) -> tuple[di
     refolded.catch_up(upto)
     credited, once = _learned_once(service.log, refolded, decisions, upto)
     gap = _difference(used.learner.state_dict(), refolded.learner.state_dict())
-    figures = {
+    figures: dict[str, Any] = {
         "model_version": used.settings.version,
         "seq": upto,
         "decisions": len(decisions),
@@ -86,8 +83,8 @@ def _check_loop(service: Service, loop: str, decisions: list[Event]) -> tuple[di
     if gap > TOLERANCE:
         found.append(f"loop {loop}: the model in use differs from a refold by {gap:g}")
     if refolded.learner.additive and not refolded.skipped:
-        figures["largest_difference_to_sums"] = _difference(refolded.learner.state_dict(), once)
-        if figures["largest_difference_to_sums"] > TOLERANCE:
+        gap = figures["largest_difference_to_sums"] = _difference(refolded.learner.state_dict(), once)
+        if gap > TOLERANCE:
             found.append(f"loop {loop}: the model is not the sum of what its decisions earned")
     return figures, found
 

@@ -1,0 +1,243 @@
+"""The command line: `rejoinder …`, or `python -m agent …`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from agent.errors import InvalidInput, RejoinderError
+from agent.settings import HOME_VARIABLE, LoopSettings, home
+from policies.types import InvalidInput as PolicyInputError
+
+SHIPPED = Path(__file__).resolve().parent.parent / "training_data"
+_err = Console(stderr=True)
+_out = Console()
+
+_project = click.option(
+    "--project",
+    type=click.Path(path_type=Path),
+    default=SHIPPED,
+    help="Folder of the Rasa assistant; the one that ships with Rejoinder unless given.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="rejoinder")
+def cli() -> None:
+    """Rejoinder learns which reply works. State lives in $REJOINDER_HOME (default: .rejoinder)."""
+
+
+@cli.command()
+@_project
+@click.option("--force", is_flag=True, help="Train even if nothing has changed.")
+@_as_json
+def train(project: Path, force: bool, as_json: bool) -> None:
+    """Train the assistant."""
+    from agent.plugin.assistant import Assistant
+
+    with _status() as say:
+        model = Assistant(project, home()).train(force=force, progress=say)
+    _print({"model": str(model)}, as_json)
+
+
+@cli.command()
+@_project
+def chat(project: Path) -> None:
+    """Talk to the assistant here; /help lists what can be typed. Input may be piped in."""
+    from agent.plugin.assistant import Assistant
+    from agent.plugin.chat import chat as talk
+
+    assistant = Assistant(project, home())
+    with _status() as say:
+        assistant.train(progress=say)
+        say("starting")
+        assistant.load()
+    talk(assistant, sys.stdin, Console(highlight=False))
+
+
+@cli.command()
+@_project
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address both servers listen on.")
+@click.option("--port", default=5005, show_default=True, type=click.IntRange(1, 65535), help="Port of Rasa.")
+@click.option(
+    "--console-port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port of the console."
+)
+def serve(project: Path, host: str, port: int, console_port: int) -> None:
+    """Run the assistant with its channels, and the console, until stopped."""
+    from agent.plugin.assistant import Assistant
+    from agent.serve import serve as run
+
+    with _status() as say:
+        model = Assistant(project, home()).train(progress=say)
+    run(project, model, home(), host=host, port=port, console_port=console_port, say=_err.print)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--test", type=click.Path(path_type=Path), help="Rows to measure accuracy on, before and after.")
+@click.option("--replies", type=click.Path(path_type=Path), help="CSV file label,text: the text of each label.")
+@click.option("--rounds", type=click.IntRange(1), help="How many rounds; each row once unless given.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Decides order and draws.")
+@click.option("--policy", default="linucb", show_default=True, help="greedy, epsilon_greedy, linucb or lints.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the policy, e.g. alpha=0.2.")
+@click.option("--none-label", help="Label of rows that no candidate fits; they are left out.")
+@_as_json
+def simulate(
+    file: Path,
+    test: Path | None,
+    replies: Path | None,
+    rounds: int | None,
+    seed: int,
+    policy: str,
+    settings: tuple[str, ...],
+    none_label: str | None,
+    as_json: bool,
+) -> None:
+    """Play a labelled CSV file through the service, one row a round: reward 1 where the label chosen is right."""
+    from agent import simulation
+    from agent.encoder import Encoder
+
+    questions = simulation.read_questions(file, none_label=none_label)
+    tests = simulation.read_questions(test, none_label=none_label) if test else []
+    keep = len(questions) + len(tests) + 1_000
+    with _bars() as bars:
+        result = simulation.simulate(
+            questions,
+            LoopSettings.of({"policy": policy, **_pairs(settings)}, where="--set"),
+            test=tests,
+            replies=simulation.read_replies(replies) if replies else None,
+            rounds=rounds,
+            seed=seed,
+            encoder=lambda name: Encoder(name, keep=keep),
+            progress=bars,
+        )
+    _print(result.as_json(), as_json)
+
+
+@cli.command()
+@click.argument("decision")
+@_as_json
+def explain(decision: str, as_json: bool) -> None:
+    """Take one DECISION apart: candidates, scores in named parts, uncertainty, probability."""
+    from agent import render
+    from agent.explain import explain as taken_apart
+
+    with _service() as service:
+        found = taken_apart(service.log, service.decision(decision))
+    if as_json:
+        _print(found, as_json)
+    else:
+        _out.print(render.explanation(found))
+
+
+@cli.command()
+@_as_json
+def verify(as_json: bool) -> None:
+    """Refold the log from nothing and compare; exit code 1 where log and model disagree."""
+    from agent.verification import verify as check
+
+    with _service() as service, _status() as say:
+        report = check(service, progress=say)
+    if as_json:
+        _print(report, as_json)
+    else:
+        _print({"events": report["events"], "decisions": report["decisions"]}, as_json)
+        for loop, figures in report["loops"].items():
+            _out.print(f"\nloop {loop}", style="bold")
+            _print(figures, as_json)
+        for problem in report["problems"]:
+            _err.print(problem, style="red")
+        _out.print("\nlog and model agree" if report["ok"] else f"\n{len(report['problems'])} problems")
+    if not report["ok"]:
+        raise SystemExit(1)
+
+
+def main() -> None:
+    """Run a command; bad input ends it with exit code 2 and one line that says what and where."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except (RejoinderError, PolicyInputError) as error:
+        _fail(str(error), 2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+
+
+def _fail(message: str, code: int) -> None:
+    one_line = " ".join(message.split())
+    click.echo(f"rejoinder: {one_line}", err=True)
+    sys.exit(code)
+
+
+@contextmanager
+def _service() -> Iterator[Any]:
+    from agent.service import Service
+
+    if not (home() / "learning.db").exists():
+        raise InvalidInput(f"there is no learning log in {home()}; set ${HOME_VARIABLE}, or talk to the bot first")
+    service = Service(home())
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def _pairs(settings: tuple[str, ...]) -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise InvalidInput(f"--set takes NAME=VALUE; got {setting!r}")
+        try:
+            pairs[name] = json.loads(value)
+        except ValueError:
+            pairs[name] = value
+    return pairs
+
+
+def _print(rows: dict[str, Any], as_json: bool) -> None:
+    from agent.render import print_report
+
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+    else:
+        print_report(_out, rows)
+
+
+@contextmanager
+def _status() -> Iterator[Any]:
+    """Says on stderr what is being done: live in a terminal, a line each elsewhere."""
+    if not _err.is_terminal:
+        yield lambda text: _err.print(f"{text} …", style="dim", highlight=False)
+        return
+    with _err.status("") as status:
+        yield lambda text: status.update(f"{text} …")
+
+
+@contextmanager
+def _bars() -> Iterator[Any]:
+    """Progress bars on stderr, one for each stage that reports."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_err, disable=not _err.is_terminal) as progress:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done)
+
+        yield report
+
+
+if __name__ == "__main__":
+    main()

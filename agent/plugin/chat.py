@@ -1,0 +1,153 @@
+"""Talking to the assistant in a terminal, or through a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from rasa.core.channels.channel import CollectingOutputChannel, UserMessage
+from rich.console import Console
+from rich.text import Text
+
+from agent import render
+from agent.errors import RejoinderError, Unknown
+from agent.explain import explain
+from agent.plugin.assistant import Assistant
+from agent.plugin.runtime import runtime
+from agent.service import Service
+
+HELP = """\
+/good       the last reply was right: say so
+/bad        it was not
+/why        how it was chosen: candidates, scores in parts, uncertainty, probability
+1, 2, …     press a button
+/help       this list
+/quit       leave (end of file does, too)
+Anything else is said to the assistant."""
+_CHANNEL = "terminal"
+
+
+class Collector(CollectingOutputChannel):
+    """Collects what the assistant sends, each message whole, with what was added to it on the way."""
+
+    @classmethod
+    def name(cls) -> str:
+        """The channel's name."""
+        return _CHANNEL
+
+    async def send_response(self, recipient_id: str, message: dict[str, Any]) -> None:
+        """Keep the message."""
+        self.messages.append({"recipient_id": recipient_id, **message})
+
+
+@dataclass
+class _Conversation:
+    """What the next line typed can refer to."""
+
+    id: str = field(default_factory=lambda: f"{_CHANNEL}-{uuid.uuid4().hex[:12]}")
+    message_id: str | None = None
+    payloads: list[str] = field(default_factory=list)
+
+
+def chat(assistant: Assistant, lines: TextIO, console: Console) -> None:
+    """Answer each line until /quit or the end of the input."""
+    conversation = _Conversation()
+    loop = asyncio.get_event_loop()
+    console.print("Ask something, or type /help.", style="dim")
+    try:
+        for line in _typed(lines, console):
+            if line == "/quit":
+                break
+            if line.startswith("/"):
+                _command(line, conversation, console)
+            elif line:
+                loop.run_until_complete(_say(assistant, conversation, line, console))
+    finally:
+        loop.run_until_complete(_close(assistant))
+
+
+def _typed(lines: TextIO, console: Console) -> Iterator[str]:
+    """The lines as they come, stripped; what is piped in is shown, so that the output reads as a conversation."""
+    while True:
+        console.print("you  ", style="bold cyan", end="")
+        line = lines.readline()
+        if not line.endswith("\n") or not lines.isatty():
+            console.print(Text(line.rstrip("\n")))
+        if not line:
+            return
+        yield line.strip()
+
+
+def _command(line: str, conversation: _Conversation, console: Console) -> None:
+    try:
+        if line == "/help":
+            console.print(HELP)
+        elif line in ("/good", "/bad"):
+            _thumb(conversation, good=line == "/good")
+            console.print("noted, thank you", style="dim")
+        elif line == "/why":
+            _why(conversation, console)
+        else:
+            console.print(f"there is no command {line}; /help lists those there are", markup=False)
+    except RejoinderError as error:
+        console.print(Text(str(error), style="yellow"))
+
+
+def _thumb(conversation: _Conversation, *, good: bool) -> None:
+    service, turn = _turn(conversation)
+    service.record(signal="thumb", value=int(good), turn=turn, source=_CHANNEL, actor=conversation.id)
+
+
+def _why(conversation: _Conversation, console: Console) -> None:
+    service, turn = _turn(conversation)
+    for number, decision in enumerate(service.log.decisions(column="turn", value=turn)):
+        if number:
+            console.print()
+        console.print(render.explanation(explain(service.log, decision)))
+
+
+def _turn(conversation: _Conversation) -> tuple[Service, str]:
+    """The service and the last turn, in which something was decided."""
+    if conversation.message_id is None:
+        raise Unknown("nothing has been said yet")
+    service = runtime().service()
+    turn = service.turn(conversation.id, conversation.message_id)
+    if not service.log.decisions(column="turn", value=turn):
+        raise Unknown("a rule gave this reply: nothing was chosen, so there is nothing to learn")
+    return service, turn
+
+
+async def _say(assistant: Assistant, conversation: _Conversation, line: str, console: Console) -> None:
+    text = line
+    if line.isdigit() and 1 <= int(line) <= len(conversation.payloads):
+        text = conversation.payloads[int(line) - 1]
+    conversation.message_id = uuid.uuid4().hex
+    channel = Collector()
+    await assistant.agent.handle_message(
+        UserMessage(text, channel, conversation.id, input_channel=_CHANNEL, message_id=conversation.message_id)
+    )
+    conversation.payloads = []
+    for message in channel.messages:
+        _show(message, conversation, console)
+    if not channel.messages:
+        console.print("(no reply)", style="dim")
+
+
+def _show(message: dict[str, Any], conversation: _Conversation, console: Console) -> None:
+    for text in (message.get("text"), message.get("image"), message.get("attachment")):
+        if text:
+            console.print(Text.assemble(("bot  ", "bold green"), str(text)))
+    for button in message.get("buttons") or ():
+        conversation.payloads.append(button["payload"])
+        console.print(Text(f"     {len(conversation.payloads)}. {button['title']}"))
+
+
+async def _close(assistant: Assistant) -> None:
+    """Let the broker write what it still holds, and the service keep its snapshots."""
+    broker = getattr(assistant.agent.tracker_store, "event_broker", None)
+    if broker is not None:
+        await broker.close()
+    runtime().close()

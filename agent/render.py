@@ -1,0 +1,64 @@
+"""How results look in a terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_SHOWN = 8
+
+
+def explanation(found: dict[str, Any]) -> RenderableType:
+    """A decision taken apart, as `agent.explain.explain` gives it: the candidates and why each scored as it did."""
+    names = list(found["candidates"][0]["parts"])
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("candidate", overflow="fold")
+    for name in (*names, "expected", "± deviation", "probability"):
+        table.add_column(name, justify="right", no_wrap=True)
+    shown = [row for row in found["candidates"] if row["eligible"]][:_SHOWN]
+    for row in shown:
+        cells = [f"{row['parts'][name]:+.3f}" for name in names]
+        cells += [f"{row['expected']:.3f}", f"{row['deviation']:.3f}", f"{row['probability']:.3f}"]
+        table.add_row(row["candidate"], *cells, style="bold" if row["chosen"] else None)
+    rest = len(found["candidates"]) - len(shown)
+    lines: list[RenderableType] = [_headline(found), table]
+    if rest:
+        lines.append(Text(f"… and {rest} more", style="dim"))
+    return Group(*lines, *_outcomes(found))
+
+
+def print_report(console: Console, rows: dict[str, Any]) -> None:
+    """Names and values under one another; shares and speeds with a sensible number of digits."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    for name, value in rows.items():
+        shown = "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    console.print(table)
+
+
+def _headline(found: dict[str, Any]) -> Text:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["at"]))
+    line = Text.assemble((found["chosen"], "bold"), f"  loop {found['loop']}, {found['policy']}, {when}")
+    if found["features"]:
+        cues = ", ".join(f"{name} {value:.2f}" for name, value in found["features"].items())
+        line.append(f"\ncues: {cues}", style="dim")
+    if not found["repeats"]:
+        line.append("\nthe logged draw does not repeat: run `rejoinder verify`", style="bold red")
+    return line
+
+
+def _outcomes(found: dict[str, Any]) -> list[Text]:
+    if not found["outcomes"]:
+        return [Text("no feedback on it yet", style="dim")]
+    said = ", ".join(
+        f"{o['signal']} {o['value']:g}" if o["kind"] == "outcome" else o["kind"] for o in found["outcomes"]
+    )
+    reward = found["reward"]
+    earned = "nothing" if reward is None else f"{reward['value']:.2f} (weight {reward['weight']:g})"
+    return [Text(f"feedback: {said}; earned {earned}", style="dim")]
