@@ -25,7 +25,7 @@ __all__ = [
 _COMMON: dict[str, Any] = {
     "ridge": 1.0,
     "epsilon": 0.0,
-    "prior_slope": 1.0,
+    "prior_slope": 1.5,
     "prior_intercept": -0.2,
     "prior_match": 0.0,
     "parts": "disjoint",

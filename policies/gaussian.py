@@ -40,6 +40,7 @@ class Gaussian:
         self._base_precision: Tensor | None = None
         self._base: Tensor | None = None
         self._absorbed = 0
+        self._factors: Tensor
         self._clear_rows()
 
     @property
@@ -168,7 +169,7 @@ class Gaussian:
         self._rows: list[Tensor] = []
         self._weights: list[float] = []
         self._mixed = False
-        self._factors: Tensor = self._zeros(0, self.dimension)
+        self._factors = self._zeros(0, self.dimension)
 
     def _signed(self, projected: Tensor) -> Tensor:
         """(..., m) times the signs of the m weights: nothing to do while none is negative."""

@@ -1,0 +1,67 @@
+"""Seeded environments whose best choice is known, to see whether a learner learns."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+from torch import Tensor
+
+from policies.base import Learner
+from policies.types import Candidate, Context
+
+
+class LinearWorld:
+    """Candidates whose expected reward is linear in the context: w_a . x, with noise of a given deviation.
+
+    Context vectors are random unit vectors (d,), and so are the w_a. Candidates carry no vector (meaning="none"), w_a
+    itself ("telling": the cosine is the reward), or w_a with some signs turned, the same for all ("misleading": the
+    cosine deceives, but a shared model can learn which signs to turn back). Everything is drawn from the seed: two
+    worlds of one seed are the same world, step by step.
+    """
+
+    def __init__(
+        self, *, candidates: int = 4, dimension: int = 6, noise: float = 0.1, meaning: str = "none", seed: int = 0
+    ) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        self._random = random.Random(seed)
+        self.noise = noise
+        self.dimension = dimension
+        self.weights = self._units(candidates)
+        signs = torch.where(torch.arange(dimension) % 2 == 0, 1.0, -1.0).to(torch.float64)
+        vectors = {"none": None, "telling": self.weights, "misleading": self.weights * signs}[meaning]
+        self.candidates = tuple(
+            Candidate(f"candidate {i}", None if vectors is None else vectors[i]) for i in range(candidates)
+        )
+
+    def context(self) -> Context:
+        """Draw the next context."""
+        return Context(self._units(1)[0])
+
+    def expected(self, context: Context) -> Tensor:
+        """Compute the expected reward (k,) of each candidate in the context."""
+        return torch.mv(self.weights, torch.as_tensor(context.vector, dtype=torch.float64))
+
+    def reward(self, context: Context, index: int) -> float:
+        """Draw the reward that the candidate at the index earns in the context."""
+        return float(self.expected(context)[index]) + self._random.gauss(0.0, self.noise)
+
+    def _units(self, count: int) -> Tensor:
+        vectors = torch.randn(count, self.dimension, dtype=torch.float64, generator=self._generator)
+        return torch.nn.functional.normalize(vectors, dim=1)
+
+
+def play(learner: Learner, world: LinearWorld, rounds: int, *, learning: bool = True) -> float:
+    """Let the learner choose for some rounds, learning from each reward; give the average regret per round.
+
+    Regret is the expected reward of the best candidate less that of the one chosen: 0 is perfect.
+    """
+    regret = 0.0
+    for number in range(rounds):
+        context = world.context()
+        index = learner.choose(context, world.candidates, seed=number).index
+        expected = world.expected(context)
+        regret += float(expected.max() - expected[index])
+        if learning:
+            learner.learn(context, world.candidates[index], world.reward(context, index))
+    return regret / rounds
