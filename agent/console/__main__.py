@@ -1,0 +1,26 @@
+"""`python -m agent.console`: the console's server alone."""
+
+from __future__ import annotations
+
+import click
+
+from agent.console.server import HOST, PORT, run
+from agent.errors import RejoinderError
+from agent.settings import home
+
+
+@click.command()
+@click.option("--host", default=HOST, show_default=True, help="Address to listen on; there is no log-in.")
+@click.option("--port", default=PORT, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option("--allow-host", "hosts", multiple=True, help="A further name that requests may address it by.")
+def main(host: str, port: int, hosts: tuple[str, ...]) -> None:
+    """Serve the console and the HTTP API over the learning log in $REJOINDER_HOME."""
+    try:
+        run(home(), host, port, hosts=hosts)
+    except RejoinderError as error:
+        click.echo(f"rejoinder: {error}", err=True)
+        raise SystemExit(2) from error
+
+
+if __name__ == "__main__":
+    main()

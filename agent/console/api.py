@@ -1,0 +1,179 @@
+"""The HTTP API under /v1: decide, activate, record, look up. One endpoint does one thing of the service's.
+
+Endpoints are plain functions: the service waits for disk and encoder, so they run in the thread pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from agent.candidates import Reply
+from agent.console.bodies import LONGEST_ID, CandidateBody, CorrectionBody, DecisionBody, LoopBody, OutcomeBody
+from agent.console.views import MOST_ROWS, brief, page_of
+from agent.errors import Conflict
+from agent.explain import explain
+from agent.service import Recorded, Service
+from agent.settings import LoopSettings
+
+router = APIRouter(prefix="/v1")
+WHO = "api"  # what the log names as the author of a change made here
+EventId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
+LoopName = Annotated[str, Path(regex=r"^[\w.:-]{1,100}\Z")]
+
+
+def service_of(request: Request) -> Service:
+    """The service that the application was made with."""
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+@router.post("/decisions")
+def decide(request: Request, body: DecisionBody) -> dict[str, Any]:
+    """Choose a candidate. `decision_id` and `chosen` are null when the loop abstains: nothing is good enough."""
+    service = service_of(request)
+    if offered := body.offered():
+        _add(service, body.loop, offered, update=body.update_candidates)
+    decision = service.decide(body.loop, body.situation(), candidates=body.names(), seed=body.seed)
+    if decision is None:
+        blank = ("decision_id", "chosen", "propensity", "probabilities", "model_version", "model_seq", "turn_id")
+        return {"loop": body.loop, **dict.fromkeys(blank)}
+    return {
+        "decision_id": decision.id,
+        "loop": decision.loop,
+        "chosen": decision.chosen,
+        "propensity": decision.propensity,
+        "probabilities": decision.probabilities,
+        "model_version": decision.model_version,
+        "model_seq": decision.model_seq,
+        "turn_id": decision.turn,
+    }
+
+
+@router.get("/decisions")
+def decisions(
+    request: Request,
+    loop: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
+    before: Annotated[int | None, Query(ge=1, lt=2**62)] = None,
+) -> dict[str, Any]:
+    """The latest decisions, newest first. `before` in the answer asks for the next page; null on the last."""
+    page = page_of(service_of(request), loop=loop, limit=limit, before=before)
+    return {"decisions": [brief(row) for row in page.rows], "before": page.older}
+
+
+@router.get("/decisions/{decision_id}")
+def decision(request: Request, decision_id: EventId) -> dict[str, Any]:
+    """One decision taken apart: its candidates, the parts of their scores, and what it earned since."""
+    service = service_of(request)
+    return explain(service.log, service.decision(decision_id))
+
+
+@router.post("/decisions/{decision_id}/activate")
+def activate(request: Request, decision_id: EventId) -> dict[str, Any]:
+    """Say that the chosen reply was really sent. Saying it again changes nothing."""
+    return {"decision_id": decision_id, "duplicate": not service_of(request).activate(decision_id)}
+
+
+@router.post("/outcomes")
+def outcome(request: Request, body: OutcomeBody) -> dict[str, Any]:
+    """Record a reaction. The same `event_id` delivered again changes nothing."""
+    recorded = service_of(request).record(
+        signal=body.signal,
+        value=body.value,
+        decision=body.decision_id,
+        turn=body.turn_id,
+        conversation=body.conversation,
+        event_id=body.event_id,
+        source=WHO,
+        actor=body.actor,
+        at=body.at,
+    )
+    return _recorded(recorded)
+
+
+@router.delete("/outcomes/{event_id}")
+def revoke(
+    request: Request,
+    event_id: EventId,
+    who: Annotated[str, Query(min_length=1, max_length=LONGEST_ID)] = WHO,
+    why: Annotated[str, Query(max_length=1_000)] = "",
+) -> dict[str, Any]:
+    """Take an outcome back, for good."""
+    return _recorded(service_of(request).revoke(event_id, who=who, why=why))
+
+
+@router.patch("/outcomes/{event_id}")
+def correct(request: Request, event_id: EventId, body: CorrectionBody) -> dict[str, Any]:
+    """Replace an outcome's value."""
+    return _recorded(service_of(request).correct(event_id, value=body.value, who=body.who, why=body.why))
+
+
+@router.get("/loops")
+def loops(request: Request) -> dict[str, Any]:
+    """Every loop: its settings, model version and candidates."""
+    service = service_of(request)
+    return {"loops": [_loop(service, name) for name in service.loops()]}
+
+
+@router.post("/loops/{loop}")
+def create_loop(request: Request, response: Response, loop: LoopName, body: LoopBody) -> dict[str, Any]:
+    """Create a loop (201), or add to and change the candidates of one that has these settings (200)."""
+    service = service_of(request)
+    settings = _settings(body, where=f"loop {loop!r}")
+    new = loop not in service.loops()
+    if not new and service.overview(loop).settings != settings:
+        raise Conflict(f"loop {loop!r} exists already, with other settings; changing them is not done over HTTP")
+    service.configure(loop, settings, who=WHO)
+    service.reconcile(loop, [candidate.reply() for candidate in body.candidates], who=WHO)
+    response.status_code = 201 if new else 200
+    return _loop(service, loop)
+
+
+def _settings(body: LoopBody, *, where: str) -> LoopSettings:
+    own = {name: getattr(body, name) for name in ("policy", "history", "threshold")}
+    given = {name: value for name, value in own.items() if value is not None}
+    base = LoopSettings(learner=body.learner)
+    return LoopSettings.of(given, where=where, base=base)
+
+
+def _add(service: Service, loop: str, offered: Sequence[CandidateBody], *, update: bool) -> None:
+    """Bring candidates that came with their words into the loop; those it knows change only where that is allowed."""
+    known = {reply.id: reply for reply in service.overview(loop).candidates}
+    wanted: list[Reply] = []
+    for candidate in offered:
+        reply = _merged(known.get(candidate.id), candidate)
+        if candidate.id in known and reply != known[candidate.id] and not update:
+            raise Conflict(
+                f"candidate {candidate.id!r} of loop {loop!r} has other words or features; "
+                '"update_candidates": true replaces them'
+            )
+        wanted.append(reply)
+    service.reconcile(loop, wanted, who=WHO)
+
+
+def _merged(known: Reply | None, candidate: CandidateBody) -> Reply:
+    """The candidate as it would be: what the caller does not speak of stays."""
+    if known is None:
+        return candidate.reply()
+    features = known.features if candidate.features is None else candidate.features
+    return replace(known, texts=candidate.wordings, features=dict(features))
+
+
+def _loop(service: Service, name: str) -> dict[str, Any]:
+    loop = service.overview(name)
+    return {
+        "loop": name,
+        "model_version": loop.settings.version,
+        "model_seq": loop.seq,
+        "settings": loop.settings.as_body(),
+        "candidates": [reply.as_body() for reply in loop.candidates],
+    }
+
+
+def _recorded(recorded: Recorded) -> dict[str, Any]:
+    return {"event_id": recorded.event_id, "duplicate": recorded.duplicate}

@@ -1,0 +1,207 @@
+"""What the HTTP API accepts: unknown fields are refused, and nothing is coerced from one kind into another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Extra, Field, StrictBool, StrictInt, StrictStr, root_validator, validator
+
+from agent.candidates import Reply
+from agent.decision import Situation
+
+LONGEST_ID = 500
+
+
+class _Number(float):
+    """A finite number; true and false are none, nor is text that looks like one."""
+
+    @classmethod
+    def __get_validators__(cls) -> Iterator[Callable[[Any], float]]:
+        yield cls._finite
+
+    @classmethod
+    def _finite(cls, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError("must be a number")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise ValueError("must be a finite number")
+        return number
+
+
+class _Id(str):
+    """A name that somebody gave to something: 1 to `LONGEST_ID` characters that can be written as UTF-8."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_validators__(cls) -> Iterator[Callable[[Any], str]]:
+        yield cls._name
+
+    @classmethod
+    def _name(cls, value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError("must be text")
+        if not 1 <= len(value) <= LONGEST_ID:
+            raise ValueError(f"must have 1 to {LONGEST_ID} characters; got {len(value)}")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("must be text that can be written as UTF-8") from None
+        return value
+
+
+if TYPE_CHECKING:  # to the checker they are what they hold
+    Number = float
+    Id = str
+else:
+    Number, Id = _Number, _Id
+
+
+class _Body(BaseModel):
+    class Config:
+        extra = Extra.forbid
+
+
+class ContextBody(_Body):
+    """What is known when a choice is made: a text, or the user's messages with the one to answer last."""
+
+    text: StrictStr | None = None
+    messages: list[StrictStr] | None = Field(default=None, max_items=100)
+    channel: Id | None = None
+    features: dict[str, Number] = Field(default_factory=dict, max_items=1_000)
+
+    @validator("features")
+    @classmethod
+    def _cues(cls, features: dict[str, float]) -> dict[str, float]:
+        for name, value in features.items():
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name!r} must be from 0 to 1; got {value:g}")
+        return features
+
+    @root_validator(skip_on_failure=True)
+    @classmethod
+    def _something_said(cls, values: dict[str, Any]) -> dict[str, Any]:
+        text, messages = values["text"], values["messages"]
+        if (text is None) == (messages is None):
+            raise ValueError("give either text or messages")
+        last = text if text is not None else (messages[-1] if messages else "")
+        if not last.strip():
+            raise ValueError("the message to answer is empty")
+        return values
+
+
+class CandidateBody(_Body):
+    """A candidate with its words (`text`, or `texts` for several wordings)."""
+
+    id: Id
+    text: StrictStr | None = None
+    texts: list[StrictStr] | None = Field(default=None, min_items=1, max_items=100)
+    features: dict[str, Number] | None = Field(default=None, max_items=1_000)
+
+    @root_validator(skip_on_failure=True)
+    @classmethod
+    def _words(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if (values["text"] is None) == (values["texts"] is None):
+            raise ValueError("give either text or texts")
+        if not all(text.strip() for text in values["texts"] or [values["text"]]):
+            raise ValueError("a text is empty")
+        return values
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """Its words, one wording or several."""
+        return tuple(self.texts) if self.texts is not None else (self.text or "",)
+
+    def reply(self) -> Reply:
+        """The candidate as a loop takes it."""
+        return Reply(self.id, self.wordings, dict(self.features or {}))
+
+
+class DecisionBody(_Body):
+    """A choice to make in a loop. Candidates with words that the loop does not know are added to it."""
+
+    loop: Id
+    context: ContextBody
+    conversation: Id | None = None
+    person: Id | None = None
+    message_id: Id | None = None
+    candidates: list[Id | CandidateBody] | None = Field(default=None, min_items=1, max_items=10_000)
+    update_candidates: StrictBool = False
+    k: StrictInt = 1
+    seed: StrictInt | None = Field(default=None, ge=0, lt=2**53)
+
+    @validator("k")
+    @classmethod
+    def _one(cls, k: int) -> int:
+        if k != 1:
+            raise ValueError(f"one candidate is chosen at a time, slates are not served yet; got {k}")
+        return k
+
+    @root_validator(skip_on_failure=True)
+    @classmethod
+    def _addressed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values["message_id"] is not None and values["conversation"] is None:
+            raise ValueError("message_id needs the conversation it belongs to")
+        names = [c if isinstance(c, str) else c.id for c in values["candidates"] or []]
+        if len(set(names)) < len(names):
+            raise ValueError("candidates: an id occurs twice")
+        return values
+
+    def situation(self) -> Situation:
+        """The situation as the service takes it."""
+        context = self.context
+        return Situation(
+            messages=context.messages if context.messages is not None else [context.text or ""],
+            conversation=self.conversation,
+            person=self.person,
+            message_id=self.message_id,
+            channel=context.channel,
+            features=context.features,
+        )
+
+    def names(self) -> list[str] | None:
+        """The ids of the candidates, None for all that the loop has."""
+        if self.candidates is None:
+            return None
+        return [candidate if isinstance(candidate, str) else candidate.id for candidate in self.candidates]
+
+    def offered(self) -> list[CandidateBody]:
+        """The candidates that came with their words."""
+        return [candidate for candidate in self.candidates or [] if isinstance(candidate, CandidateBody)]
+
+
+class OutcomeBody(_Body):
+    """A reaction to exactly one of a decision, a turn or a conversation."""
+
+    decision_id: Id | None = None
+    turn_id: Id | None = None
+    conversation: Id | None = None
+    signal: Id
+    value: Number
+    event_id: Id | None = None
+    at: Number | None = Field(default=None, ge=0, lt=1e11)
+    actor: Id | None = None
+
+
+class CorrectionBody(_Body):
+    """A value in place of an outcome's."""
+
+    value: Number
+    who: Id
+    why: StrictStr = Field(default="", max_length=1_000)
+
+
+class LoopBody(_Body):
+    """A loop's settings (those left out have their defaults) and candidates."""
+
+    policy: Id | None = None
+    learner: dict[str, Any] = Field(default_factory=dict)
+    history: Number | None = None
+    threshold: Number | None = None
+    candidates: list[CandidateBody] = Field(default_factory=list, max_items=10_000)

@@ -1,0 +1,105 @@
+"""Is it well, and how much is there: /healthz for whoever restarts processes, /metrics for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from agent.console.api import service_of
+from agent.errors import LogUnavailable, RejoinderError
+from agent.log import LearningLog
+from agent.service import Service
+from agent.settings import LoopSettings
+
+router = APIRouter()
+# Whoever asks must be answered before giving up: a health check waits less for a busy log than a decision does.
+_BUSY_SECONDS = 0.5
+
+
+@router.get("/healthz")
+def healthz(request: Request) -> JSONResponse:
+    """200 where the log can be read and written and the encoders load, else 503; a word on each."""
+    service = service_of(request)
+    found: dict[str, Any] = {}
+    checks: dict[str, Callable[[], object]] = {
+        "log": lambda: _check_log(service, found),
+        "encoder": lambda: [service.encoder(name).encode([""]) for name in _encoders(service)],
+    }
+    said = {name: _said(check) for name, check in checks.items()}
+    well = all(word == "ok" for word in said.values())
+    return JSONResponse({"ok": well, **said, "seq": found.get("seq")}, status_code=200 if well else 503)
+
+
+@router.get("/metrics")
+def metrics(request: Request) -> PlainTextResponse:
+    """Counters and gauges in Prometheus' text format."""
+    text = "".join(f"{line}\n" for line in _metrics(service_of(request)))
+    return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+
+def _check_log(service: Service, found: dict[str, Any]) -> None:
+    path = service.log.path
+    if not path.exists():  # opening it would make a new one
+        raise LogUnavailable(f"the learning log {path} is gone")
+    log = LearningLog(path, busy_seconds=_BUSY_SECONDS)
+    try:
+        found["seq"] = log.last_seq()
+        log.append([])  # takes the lock that writers take, and writes nothing
+    finally:
+        log.close()
+
+
+def _encoders(service: Service) -> list[str]:
+    """The encoders of the loops, from their latest settings; the default one while there are no loops."""
+    latest = {event.loop: LoopSettings(**event.body["settings"]) for event in service.log.read(kinds=("settings",))}
+    return sorted({settings.encoder for settings in latest.values()} or {LoopSettings().encoder})
+
+
+def _said(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except RejoinderError as error:
+        return str(error)
+    return "ok"
+
+
+def _metrics(service: Service) -> Iterator[str]:
+    seq = service.log.last_seq()
+    folds = sorted(service.folds().items())
+    events = sorted(service.log.counts().items())
+    yield from _metric("rejoinder_events_total", "counter", "Events in the learning log.", "kind", events)
+    yield from _metric(
+        "rejoinder_credits_total",
+        "counter",
+        "Outcomes credited to the model since this process began to fold it.",
+        "loop",
+        [(loop, fold.credits) for loop, fold in folds],
+    )
+    yield from _metric(
+        "rejoinder_credits_skipped_total",
+        "counter",
+        "Outcomes that the model in use cannot learn from.",
+        "loop",
+        [(loop, fold.skipped) for loop, fold in folds],
+    )
+    yield from _metric(
+        "rejoinder_fold_lag_events",
+        "gauge",
+        "Events in the log that this process has not folded yet.",
+        "loop",
+        [(loop, max(0, seq - fold.seq)) for loop, fold in folds],
+    )
+
+
+def _metric(name: str, kind: str, text: str, label: str, values: Iterable[tuple[str, int]]) -> Iterator[str]:
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} {kind}"
+    for value, number in values:
+        yield f'{name}{{{label}="{_escaped(value)}"}} {number}'
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

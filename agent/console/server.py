@@ -1,0 +1,122 @@
+"""The console's server: one process that shares the learning log with Rasa's."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from agent.console.app import create_app
+from agent.errors import InvalidInput, LogUnavailable, RejoinderError
+from agent.service import Service
+
+HOST, PORT = "127.0.0.1", 8000
+CATCH_UP_SECONDS = 2.0
+# Requests under way when the server is told to stop get this long to end.
+_GRACE_SECONDS = 10
+_log = logging.getLogger(__name__)
+
+
+def run(home: Path, host: str = HOST, port: int = PORT, *, hosts: Sequence[str] = ()) -> None:
+    """Serve the console until SIGTERM or Ctrl-C, then end what is under way and keep what was folded.
+
+    There is no log-in: an address other than this machine's own lets whoever reaches it in. `hosts` are further
+    names by which requests may address the server.
+
+    Raises:
+        InvalidInput: the address cannot be listened on; the message says why.
+        LogUnavailable: the learning log cannot be opened.
+    """
+    with _listening(host, port) as listener, _stopping():
+        service = Service(home)
+        try:
+            app = create_app(service, hosts=[host, *hosts])
+            config = uvicorn.Config(
+                app,
+                log_config=None,  # logging is the command line's to set up
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                lifespan="off",
+                ws="none",
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+            with _catching_up(service):
+                uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            with contextlib.suppress(LogUnavailable):
+                service.close()
+
+
+def catch_up(service: Service, over: threading.Event, *, seconds: float = CATCH_UP_SECONDS) -> None:
+    """Fold what other processes append, every few seconds until it is over: a decision finds little left to fold.
+
+    While the log cannot be read, it says so once and keeps trying.
+    """
+    troubled = False
+    while True:
+        try:
+            for loop in service.loops():
+                service.model(loop)
+            troubled = False
+        except Exception as error:  # noqa: BLE001 - a thread that dies goes unnoticed, the next round may do
+            if not troubled:
+                known = isinstance(error, RejoinderError)
+                _log.warning("catching up with the learning log: %s", error, exc_info=not known)
+            troubled = True
+        if over.wait(seconds):
+            return
+
+
+@contextlib.contextmanager
+def _catching_up(service: Service) -> Iterator[None]:
+    over = threading.Event()
+    thread = threading.Thread(target=catch_up, args=(service, over), name="rejoinder-catch-up", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=_GRACE_SECONDS)
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket, so that an address in use is found before anything else is started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=128)
+    except (OSError, OverflowError) as error:
+        reason = "is in use: stop what listens there, or give another --port"
+        if getattr(error, "errno", None) != errno.EADDRINUSE:
+            reason = f"cannot be listened on: {error}"
+        raise InvalidInput(f"port {port} on {host} {reason}") from error
+    with listener:
+        yield listener
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[None]:
+    """Make both ways of being told to stop an orderly end.
+
+    uvicorn finishes what is under way at the first signal and then raises it again, for the handlers that were
+    there before its own: these.
+    """
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,194 @@
+"""From events to what a page or a list shows. Read from the log alone: no model is folded for looking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent.candidates import Reply
+from agent.explain import explain
+from agent.log import Event
+from agent.rewards import SIGNALS, activated, earned
+from agent.service import Service
+
+MOST_ROWS = 200
+_NEWEST = 2**62
+
+
+@dataclass(frozen=True)
+class Row:
+    """One decision in a list, with what became of it so far. `reward` is None while nothing is known."""
+
+    seq: int
+    id: str
+    at: float
+    loop: str
+    text: str
+    chosen: str
+    words: str
+    propensity: float
+    expected: float
+    live: bool
+    activated: bool
+    outcomes: int
+    reward: float | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows, newest first, and the `seq` from which the pages beside this one go on (None: there is none)."""
+
+    rows: Sequence[Row]
+    newer: int | None
+    older: int | None
+
+
+def page_of(
+    service: Service, *, loop: str | None, limit: int, before: int | None = None, after: int | None = None
+) -> Page:
+    """A page of the decisions, of one loop or of all: the latest, those before a `seq`, or those next after one."""
+    log = service.log
+    backwards = after is None
+    upto = _NEWEST if before is None else before - 1
+    found = list(
+        log.read(after=after or 0, upto=upto, kinds=("decision",), loop=loop, newest_first=backwards, limit=limit + 1)
+    )
+    more = len(found) > limit
+    found = found[:limit] if backwards else found[:limit][::-1]
+    if not found:
+        return Page([], None, None)
+    newest, oldest = found[0].seq, found[-1].seq
+    return Page(
+        rows=[_row(service, event) for event in found],
+        newer=newest if (before is not None if backwards else more) else None,
+        older=oldest if (more if backwards else True) else None,
+    )
+
+
+def brief(row: Row) -> dict[str, Any]:
+    """A row as the HTTP API gives it."""
+    return {
+        "decision_id": row.id,
+        "seq": row.seq,
+        "at": row.at,
+        "loop": row.loop,
+        "text": row.text,
+        "chosen": row.chosen,
+        "propensity": row.propensity,
+        "expected": row.expected,
+        "live": row.live,
+        "activated": row.activated,
+        "outcomes": row.outcomes,
+        "reward": row.reward,
+    }
+
+
+def _row(service: Service, event: Event) -> Row:
+    body, index = event.body, event.body["index"]
+    evidence = service.log.evidence(event)
+    reward = earned(evidence)
+    return Row(
+        seq=event.seq,
+        id=event.id,
+        at=event.at,
+        loop=event.loop or "",
+        text=body.get("text", ""),
+        chosen=body["chosen"],
+        words=_words(service, event, index),
+        propensity=body["propensity"],
+        expected=sum(part[index] for part in body["parts"].values()),
+        live=body["live"],
+        activated=activated(evidence),
+        outcomes=len([outcome for outcome in reactions(evidence) if outcome.standing]),
+        reward=None if reward is None else reward.value,
+    )
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """An outcome as it stands: its latest value, and whether it was taken back."""
+
+    event_id: str
+    at: float
+    signal: str
+    value: float
+    scaled: float
+    about: str
+    source: str
+    was: float | None = None
+    note: str = ""
+    standing: bool = True
+
+
+def reactions(evidence: Sequence[Event]) -> list[Reaction]:
+    """The outcomes among a decision's evidence, oldest first, each with what was later changed about it."""
+    found: dict[str, Reaction] = {}
+    for event in evidence:
+        target = found.get(event.body.get("event_id", ""))
+        if event.kind == "outcome":
+            found[event.id] = _reaction(event)
+        elif target is not None and event.kind == "revoked":
+            found[target.event_id] = replace(target, standing=False, note=_signed(event))
+        elif target is not None and event.kind == "correction" and target.standing:
+            value = float(event.body["value"])
+            found[target.event_id] = replace(
+                target,
+                value=value,
+                scaled=SIGNALS[target.signal].scaled(value),
+                was=target.value if target.was is None else target.was,
+                note=_signed(event),
+            )
+    return list(found.values())
+
+
+def _reaction(event: Event) -> Reaction:
+    body = event.body
+    about = "this decision" if event.decision else "this turn" if event.turn else "the whole conversation"
+    value = float(body["value"])
+    scaled = SIGNALS[body["signal"]].scaled(value)
+    return Reaction(event.id, event.at, body["signal"], value, scaled, about, body.get("source", ""))
+
+
+def _signed(event: Event) -> str:
+    why = event.body.get("why")
+    return f"by {event.body.get('who', 'somebody')}" + (f": {why}" if why else "")
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One decision with everything its page shows: the explanation, and the words behind the ids."""
+
+    explanation: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    parts: Sequence[str]
+    words: str
+    reactions: Sequence[Reaction]
+    turn: str | None
+
+
+def detail_of(service: Service, decision_id: str) -> Detail:
+    """Take a decision apart.
+
+    Raises:
+        Unknown: there is no such decision.
+    """
+    event = service.decision(decision_id)
+    explanation = explain(service.log, event)
+    place = {candidate: i for i, candidate in enumerate(event.body["candidates"])}
+    rows = [{**row, "words": _words(service, event, place[row["candidate"]])} for row in explanation["candidates"]]
+    return Detail(
+        explanation=explanation,
+        rows=rows,
+        parts=list(event.body["parts"]),
+        words=_words(service, event, event.body["index"]),
+        reactions=reactions(service.log.evidence(event)),
+        turn=event.turn,
+    )
+
+
+def _words(service: Service, decision: Event, index: int) -> str:
+    """What the candidate at an index said when the decision was made; empty where that is not in the log."""
+    id, version = decision.body["candidates"][index], decision.body["versions"][index]
+    reply: Reply | None = service.reply(decision.loop or "", id, version)
+    return "" if reply is None else " / ".join(reply.texts)
