@@ -1,1 +1,1 @@
-"""Channels: one file each, a Rasa input channel with its signature check and its feedback."""
+"""Support channels: one file each, with its signature check and its feedback."""

@@ -1,98 +1,137 @@
-"""The assistant: trained from files, and talked to in this process, without a server."""
+"""The assistant: a Rasa project, trained and talked to in this process, without a server."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
+import asyncio
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from agent import encoder
 from agent.errors import ModelMissing
-from agent.plugin.output import AnnotatedOutput
-from agent.plugin.runtime import Runtime, runtime
+from agent.plugin import featurizer, lessons, policy
+from agent.plugin.fingerprint import source_of
 
-
-def train(folder: Path, models: Path, *, force: bool = False) -> Path:
-    """Train the assistant in a folder (config.yml, and domain and data anywhere below); the path of the model.
-
-    Raises:
-        ModelMissing: the folder holds no assistant, or training it failed.
-    """
-    from rasa.model_training import train as rasa_train
-
-    config = folder / "config.yml"
-    if not config.is_file():
-        raise ModelMissing(f"there is no assistant in {folder}: it has no config.yml")
-    domain = next((place for place in (folder / "domain", folder / "domain.yml") if place.exists()), folder)
-    data = [place for place in _data(folder) if place.exists()]
-    models.mkdir(parents=True, exist_ok=True)
-    result = rasa_train(
-        domain=str(domain),
-        config=str(config),
-        training_files=[str(place) for place in data],
-        output=str(models),
-        force_training=force,
-    )
-    if result.code != 0 or not result.model:
-        raise ModelMissing(f"the assistant in {folder} was not trained: Rasa ended with code {result.code}")
-    return Path(result.model)
+_DATA = ("data", "nlu", "nlu.yml", "stories", "stories.yml", "rules", "rules.yml")
+_ASIDE = {".rasa", "models", "tests", "results"}
+_KEEP = 3  # trained models; older ones are removed
 
 
 class Assistant:
-    """A trained assistant in this process. `await Assistant.load(...)`, then `say`; `close` at the end."""
+    """A Rasa project: `train` it, `load` it, and talk to `agent`, which is Rasa's own.
 
-    def __init__(self, agent: Any) -> None:
-        self._agent = agent
+    Trained models are kept in `<home>/models`, each named by a hash of all it was made from, so an unchanged
+    project is not trained again.
+    """
 
-    @classmethod
-    async def load(cls, model: Path, endpoints: Path | None = None) -> Assistant:
-        """Load a model archive (or the newest of a folder) with what endpoints.yml names.
-
-        Raises:
-            ModelMissing: there is none, or it cannot be loaded.
-        """
-        from rasa.core.agent import load_agent
-        from rasa.core.utils import AvailableEndpoints
-        from rasa.model import get_latest_model
-
-        path = get_latest_model(str(model)) if model.exists() else None
-        if path is None:
-            raise ModelMissing(f"no trained assistant in {model}: train one first")
-        read = AvailableEndpoints.read_endpoints(str(endpoints)) if endpoints is not None else None
-        agent = await load_agent(model_path=path, endpoints=read)
-        if not agent.is_ready():
-            raise ModelMissing(f"the assistant {path} cannot be loaded; what is wrong with it stands above")
-        return cls(agent)
+    def __init__(self, project: Path, home: Path) -> None:
+        self.project, self.home = project, home
+        self.agent: Any = None
 
     @property
-    def runtime(self) -> Runtime:
-        """The learning service that this assistant's components use."""
-        return runtime()
+    def model(self) -> Path:
+        """Where the model of the project as it stands now lies, or would lie once trained."""
+        digest = hashlib.sha256(source_of(encoder, featurizer, lessons, policy).encode())
+        for path in sorted(self.project.rglob("*.yml")):
+            place = path.relative_to(self.project)
+            if not _ASIDE.intersection(place.parts) and path.name not in ("endpoints.yml", "credentials.yml"):
+                digest.update(f"{place}\0".encode() + path.read_bytes())
+        return self.home / "models" / f"{digest.hexdigest()[:16]}.tar.gz"
 
-    async def say(self, text: str, *, conversation: str, message_id: str | None = None) -> Sequence[dict[str, Any]]:
-        """The messages that answer a text, each with its `turn_id` and `decision_ids`."""
-        from rasa.core.channels.channel import UserMessage
+    def train(self, *, force: bool = False, progress: Callable[[str], None] = lambda _: None) -> Path:
+        """Train unless that was done; the model's path.
 
-        output = AnnotatedOutput()
-        message = UserMessage(
-            text,
-            output,
-            conversation,
-            input_channel=output.name(),
-            message_id=message_id or uuid.uuid4().hex,
+        Raises:
+            ModelMissing: the folder holds no assistant, or training it failed.
+        """
+        if not (self.project / "config.yml").is_file():
+            raise ModelMissing(f"there is no assistant in {self.project}: it has no config.yml")
+        model = self.model
+        if force or not model.is_file():
+            progress("training the assistant (a minute or two, until something changes)")
+            with _quiet():
+                self._train(model, force)
+            _keep_newest(model)
+        return model
+
+    def load(self) -> None:
+        """Load the trained model and what endpoints.yml names.
+
+        Raises:
+            ModelMissing: it was not trained, or cannot be loaded.
+        """
+        model, endpoints = self.model, self.project / "endpoints.yml"
+        if not model.is_file():
+            raise ModelMissing(f"the assistant in {self.project} is not trained: `rejoinder train` does it")
+        self.home.mkdir(parents=True, exist_ok=True)
+        with _quiet():
+            from rasa.core.agent import load_agent
+            from rasa.core.utils import AvailableEndpoints
+
+            read = AvailableEndpoints.read_endpoints(str(endpoints)) if endpoints.is_file() else None
+            self.agent = _loop().run_until_complete(load_agent(model_path=str(model), endpoints=read))
+        if not self.agent.is_ready():
+            raise ModelMissing(f"the assistant {model} cannot be loaded")
+
+    def _train(self, model: Path, force: bool) -> None:
+        os.environ.setdefault("RASA_CACHE_DIRECTORY", str(self.home / "cache"))
+        from rasa.exceptions import ModelNotFound
+        from rasa.model_training import train
+        from rasa.shared.exceptions import RasaException
+
+        domain = next(
+            (path for name in ("domain", "domain.yml") if (path := self.project / name).exists()), self.project
         )
-        await self._agent.handle_message(message)
-        return output.messages
+        model.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            result = train(
+                domain=str(domain),
+                config=str(self.project / "config.yml"),
+                training_files=[str(self.project / name) for name in _DATA if (self.project / name).exists()],
+                output=str(model.parent),
+                fixed_model_name=model.name,
+                force_training=force,
+            )
+        except (RasaException, ModelNotFound) as error:
+            raise ModelMissing(f"the assistant in {self.project} was not trained: {error}") from error
+        if result.code != 0 or not model.is_file():
+            raise ModelMissing(f"the assistant in {self.project} was not trained (Rasa's code {result.code})")
 
-    async def close(self) -> None:
-        """Write what waits to be logged and let go of the log."""
-        broker = self._agent.tracker_store.event_broker
-        if broker is not None:
-            await broker.close()
-        self.runtime.close()
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Rasa's and TensorFlow's chatter kept away; what goes wrong is still logged, on stderr."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    import structlog
+
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        import rasa.utils.common
+
+        rasa.utils.common.configure_logging_and_warnings(log_level=logging.ERROR)
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+        warnings.simplefilter("ignore")  # Rasa asked to see them once each
+        yield
 
 
-def _data(folder: Path) -> list[Path]:
-    """Where a project keeps its training data: `data/`, or files and folders of their own."""
-    names = ("data", "nlu", "nlu.yml", "stories", "stories.yml", "rules", "rules.yml")
-    return [folder / name for name in names]
+def _loop() -> asyncio.AbstractEventLoop:
+    """The event loop of this thread, which loading and all later talk share."""
+    try:
+        return asyncio.get_event_loop_policy().get_event_loop()
+    except RuntimeError:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        return loop
+
+
+def _keep_newest(model: Path) -> None:
+    others = [path for path in model.parent.glob("*.tar.gz") if path != model]
+    others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in others[_KEEP - 1 :]:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,142 @@
+"""The replies: chooses how a response is worded, among the variations that suit channel and slots."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from rasa.core.nlg import TemplatedNaturalLanguageGenerator
+from rasa.core.nlg.generator import ResponseVariationFilter
+from rasa.shared.core.domain import Domain
+from rasa.shared.core.trackers import DialogueStateTracker
+from rasa.utils.endpoints import EndpointConfig
+
+import policies
+from agent.candidates import Reply
+from agent.decision import Situation
+from agent.errors import InvalidInput, RejoinderError
+from agent.plugin.runtime import ACTIONS, RESPONSES, Chosen, runtime
+from agent.plugin.situation import situation_of
+from agent.settings import LoopSettings
+
+_KEY = "rejoinder"  # of what we add to a message; it reaches the channel and the tracker
+# Wordings of one response say the same: which of them is liked does not show in how near its words are.
+DEFAULTS = LoopSettings(policy="lints", learner={"alpha": 0.25, "prior_slope": 0.0, "prior_intercept": 0.5})
+_log = logging.getLogger(__name__)
+
+Variation = dict[str, Any]
+
+
+class BanditResponses(TemplatedNaturalLanguageGenerator):
+    """Rasa's templated responses, with a bandit in place of the dice.
+
+    Which variations suit (channel, conditions) and how slots are filled is Rasa's own code. Where two or more suit,
+    the loop "responses" chooses. What is sent carries `rejoinder: {turn_id, decision_ids, wording_id}`, by which
+    feedback finds its way back. Options in endpoints.yml: `enabled` and the loop's settings.
+    """
+
+    def __init__(self, endpoint_config: EndpointConfig | None = None, domain: Domain | None = None) -> None:
+        options = dict(endpoint_config.kwargs) if endpoint_config is not None else {}
+        self._enabled = bool(options.pop("enabled", True))
+        self._settings = _settings(options)
+        self._names: dict[str, list[str]] = {}
+        super().__init__(domain.responses if domain is not None else {})
+
+    @property
+    def responses(self) -> dict[str, list[Variation]]:
+        """The domain's responses: the variations of each, by its name."""
+        return self._responses
+
+    @responses.setter
+    def responses(self, responses: dict[str, list[Variation]]) -> None:
+        # Rasa sets them whenever a model was loaded: the moment to make them known to the loop.
+        self._responses = responses
+        if not self._enabled:
+            return
+        self._names = {utter: _names(utter, variations) for utter, variations in responses.items()}
+        replies = [
+            Reply(id=name, texts=(variation["text"],) if variation.get("text") else ())
+            for utter, variations in responses.items()
+            if len(variations) > 1
+            for name, variation in zip(self._names[utter], variations, strict=True)
+        ]
+        if replies:
+            runtime().prepare(RESPONSES, self._settings, replies, who="domain")
+
+    async def generate(
+        self, utter_action: str, tracker: DialogueStateTracker, output_channel: str, **kwargs: Any
+    ) -> dict[str, Any] | None:
+        """The message for a response, its wording chosen; None when no variation suits."""
+        if not self._enabled:
+            message: dict[str, Any] | None = await super().generate(utter_action, tracker, output_channel, **kwargs)
+            return message
+        slots = tracker.current_slot_values()
+        suitable = self._suitable(utter_action, output_channel, slots)
+        if not suitable:
+            return None
+        situation = situation_of(tracker)
+        chosen = self._choose(utter_action, suitable, situation)
+        variation = suitable[chosen.candidate] if chosen else random.choice(list(suitable.values()))
+        filled: dict[str, Any] = self._fill_response(copy.deepcopy(variation), slots, **kwargs)
+        filled[_KEY] = _origin(utter_action, situation, chosen)
+        return filled
+
+    def _suitable(self, utter: str, channel: str, slots: dict[str, Any]) -> dict[str, Variation]:
+        """The variations that Rasa would throw dice among, by their names."""
+        if utter not in self.responses:
+            return {}
+        names = {id(v): name for v, name in zip(self.responses[utter], self._names[utter], strict=True)}
+        found = ResponseVariationFilter(self.responses).responses_for_utter_action(utter, channel, slots)
+        return {names[id(variation)]: variation for variation in found}
+
+    def _choose(self, utter: str, suitable: dict[str, Variation], situation: Situation | None) -> Chosen | None:
+        if len(suitable) < 2 or situation is None:
+            return None
+        try:
+            return runtime().decide(RESPONSES, situation, candidates=list(suitable))
+        except RejoinderError as error:
+            # A customer waits: any wording is better than none.
+            _log.error("%s: its wording was not chosen: %s", utter, error)
+            return None
+
+
+def _settings(options: dict[str, Any]) -> LoopSettings:
+    settings = LoopSettings.of(options, where="nlg in endpoints.yml", base=DEFAULTS)
+    try:
+        policies.create(settings.policy, **settings.learner)
+    except ValueError as error:
+        raise InvalidInput(f"nlg in endpoints.yml: {error}") from error
+    return settings
+
+
+def _origin(utter: str, situation: Situation | None, wording: Chosen | None) -> dict[str, Any]:
+    """Where a message comes from: its turn, and the decisions that led to it, the action's before the wording's."""
+    own = wording.decision if wording is not None else None
+    if situation is None or situation.conversation is None or situation.message_id is None:
+        return {"turn_id": None, "decision_ids": [own] if own else [], "wording_id": own}
+    decisions = [
+        event.id
+        for event in runtime().decisions(situation)
+        if event.loop == ACTIONS and event.body["live"] and event.body["chosen"] == utter
+    ]
+    turn = runtime().turn(situation.conversation, situation.message_id)
+    return {"turn_id": turn, "decision_ids": [*decisions, *([own] if own else [])], "wording_id": own}
+
+
+def _names(utter: str, variations: Sequence[Variation]) -> list[str]:
+    """A name for each variation: its id, else (or where that occurs twice) a hash of what it holds."""
+    ids = [variation.get("id") for variation in variations]
+    return [
+        f"{utter}/{id if id and ids.count(id) == 1 else _hash(variation)}"
+        for id, variation in zip(ids, variations, strict=True)
+    ]
+
+
+def _hash(variation: Variation) -> str:
+    text = json.dumps(variation, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

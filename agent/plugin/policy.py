@@ -1,0 +1,237 @@
+"""The policy: chooses which reply answers a message, among the candidates that config.yml names."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rasa.core.constants import POLICY_PRIORITY
+from rasa.core.policies.policy import Policy, PolicyPrediction, SupportedData
+from rasa.engine.graph import ExecutionContext
+from rasa.engine.recipes.default_recipe import DefaultV1Recipe
+from rasa.engine.storage.resource import Resource
+from rasa.engine.storage.storage import ModelStorage
+from rasa.shared.constants import UTTER_PREFIX
+from rasa.shared.core.constants import (
+    ACTION_LISTEN_NAME,
+    DEFAULT_ACTION_NAMES,
+    USER_INTENT_BACK,
+    USER_INTENT_RESTART,
+    USER_INTENT_SESSION_START,
+)
+from rasa.shared.core.domain import Domain
+from rasa.shared.core.events import ActionExecuted
+from rasa.shared.core.trackers import DialogueStateTracker
+from rasa.shared.exceptions import InvalidConfigException
+
+import policies
+from agent.candidates import Reply
+from agent.plugin import lessons
+from agent.plugin.fingerprint import source_of
+from agent.plugin.lessons import Lessons
+from agent.plugin.runtime import ACTIONS, Chosen, encoder, runtime
+from agent.plugin.situation import situation_of
+from agent.settings import LoopSettings
+
+_FILE = "lessons.json"
+_KEY = "rejoinder"  # of what we keep in the metadata of Rasa's events
+_RASA_KEYS = {POLICY_PRIORITY, "max_history", "featurizer", "epochs", "finetuning_epoch_fraction"}
+_OWN_KEYS = {"candidates", "enabled"}
+_ANSWERED_BY_RASA = (USER_INTENT_BACK, USER_INTENT_RESTART, USER_INTENT_SESSION_START)
+# Measured on questions held out: see tests/rasa/test_first_answers.py.
+DEFAULTS = LoopSettings(
+    policy="lints",
+    learner={"alpha": 0.05, "prior_slope": 0.5, "prior_intercept": 0.0, "prior_match": 0.5},
+    threshold=0.35,
+)
+_log = logging.getLogger(__name__)
+
+
+@DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.POLICY_WITHOUT_END_TO_END_SUPPORT, is_trainable=True)
+class BanditPolicy(Policy):
+    """Answers a message with the candidate that a contextual bandit chooses.
+
+    It decides only when a message waits for its first action and no loop is active; it is as sure as a rule then
+    (confidence 1.0) but of lower priority, so rules and forms go before it. Below the loop's threshold it abstains.
+
+    Configuration: `candidates` (names of actions, or patterns such as `utter_faq_*`; without it the policy is an
+    apprentice that acts on nothing and logs what it would have chosen), `enabled`, and the loop's settings: `policy`,
+    `threshold`, `history`, `encoder`, and the learner's own (`alpha`, `ridge`, `prior_match`, …).
+    """
+
+    @staticmethod
+    def supported_data() -> SupportedData:
+        """Rules as well as stories say which action answers which intent."""
+        return SupportedData.ML_AND_RULE_DATA
+
+    @staticmethod
+    def get_default_config() -> dict[str, Any]:
+        """The configuration unless config.yml says otherwise."""
+        return {POLICY_PRIORITY: 4, "candidates": None, "enabled": True}
+
+    @classmethod
+    def fingerprint_addon(cls, config: dict[str, Any]) -> str | None:  # noqa: ARG003
+        """What is trained changes when the reading of stories does."""
+        return source_of(lessons, sys.modules[__name__])
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        model_storage: ModelStorage,
+        resource: Resource,
+        execution_context: ExecutionContext,
+        *,
+        learned: Lessons | None = None,
+    ) -> None:
+        super().__init__(config, model_storage, resource, execution_context)
+        self._lessons = learned or Lessons()
+        self._enabled = bool(config["enabled"])
+        self._patterns = _patterns(config["candidates"])
+        self._settings = _settings(config)
+        self._offered: list[str] | None = None
+
+    @classmethod
+    def load(
+        cls,
+        config: dict[str, Any],
+        model_storage: ModelStorage,
+        resource: Resource,
+        execution_context: ExecutionContext,
+        **kwargs: Any,  # noqa: ARG003
+    ) -> BanditPolicy:
+        """Load what was trained, and the encoder with it, so that the first customer does not wait for that."""
+        with model_storage.read_from(resource) as folder:
+            learned = Lessons.from_json((folder / _FILE).read_text(encoding="utf-8"))
+        policy = cls(config, model_storage, resource, execution_context, learned=learned)
+        if policy._enabled:
+            encoder(policy._settings.encoder).encode([""])
+        return policy
+
+    def train(self, training_trackers: list[DialogueStateTracker], domain: Domain, **kwargs: Any) -> Resource:  # noqa: ARG002
+        """Learn from stories and rules which intents each action answers."""
+        self._lessons = Lessons.of(training_trackers)
+        if self._patterns is not None and not self._names(domain):
+            _log.warning("BanditPolicy: no action of the domain matches its candidates %s", list(self._patterns))
+        with self._model_storage.write_to(self._resource) as folder:
+            (folder / _FILE).write_text(self._lessons.as_json(), encoding="utf-8")
+        return self._resource
+
+    def predict_action_probabilities(
+        self,
+        tracker: DialogueStateTracker,
+        domain: Domain,
+        rule_only_data: dict[str, Any] | None = None,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> PolicyPrediction:
+        """The choice with confidence 1.0, `action_listen` after it was carried out, and nothing in all other places."""
+        if not self._enabled or tracker.active_loop_name:
+            return self._prediction(self._default_predictions(domain))
+        if tracker.latest_action_name != ACTION_LISTEN_NAME:
+            return self._after(tracker, domain)
+        chosen = self._choose(tracker, domain)
+        if chosen is None or self._patterns is None:
+            return self._prediction(self._default_predictions(domain))
+        metadata = {"turn_id": chosen.turn, "decision_id": chosen.decision}
+        return self._prediction(_certain(chosen.candidate, domain), action_metadata={_KEY: metadata})
+
+    def _after(self, tracker: DialogueStateTracker, domain: Domain) -> PolicyPrediction:
+        """Wait for the user once our own choice was carried out; what follows on others' actions is theirs."""
+        last = tracker.get_last_event_for(ActionExecuted)
+        ours = last is not None and _KEY in (last.metadata or {})
+        if ours and last.action_name not in self._lessons.continued:
+            return self._prediction(_certain(ACTION_LISTEN_NAME, domain))
+        return self._prediction(self._default_predictions(domain))
+
+    def _choose(self, tracker: DialogueStateTracker, domain: Domain) -> Chosen | None:
+        message = tracker.latest_message
+        intent = message.intent.get("name") if message is not None and message.intent else None
+        live = self._patterns is not None
+        if message is None or (message.metadata or {}).get("is_external"):
+            return None
+        # A rule takes these for certain: a decision would only be one that is never carried out.
+        if live and (intent in self._lessons.ruled or intent in _ANSWERED_BY_RASA):
+            return None
+        situation = situation_of(tracker)
+        names = self._candidates(domain)
+        if situation is None or not names:
+            return None
+        return runtime().decide(ACTIONS, situation, candidates=names, live=live)
+
+    def _candidates(self, domain: Domain) -> list[str]:
+        """The names of the candidates, made known to the loop the first time."""
+        if self._offered is None:
+            names = self._names(domain)
+            if names:
+                replies = [_reply(name, domain, self._lessons) for name in names]
+                runtime().prepare(ACTIONS, self._settings, replies, who="config.yml")
+            self._offered = names
+        return self._offered
+
+    def _names(self, domain: Domain) -> list[str]:
+        if self._patterns is None:
+            asked = _form_questions(domain)
+            return [n for n in domain.action_names_or_texts if n.startswith(UTTER_PREFIX) and n not in asked]
+        found = [
+            name
+            for name in domain.action_names_or_texts
+            if name not in DEFAULT_ACTION_NAMES
+            and name not in domain.form_names
+            and any(fnmatch.fnmatchcase(name, pattern) for pattern in self._patterns)
+        ]
+        missing = [p for p in self._patterns if not any(fnmatch.fnmatchcase(name, p) for name in found)]
+        if missing and found:
+            _log.warning("BanditPolicy: no action of the domain matches %s", ", ".join(missing))
+        return found
+
+
+def _patterns(given: Any) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(isinstance(pattern, str) and pattern for pattern in given):
+        raise InvalidConfigException(
+            f"BanditPolicy: candidates must be a list of actions or patterns such as utter_faq_*; got {given!r}"
+        )
+    return tuple(given)
+
+
+def _settings(config: dict[str, Any]) -> LoopSettings:
+    given = {key: value for key, value in config.items() if key not in _RASA_KEYS | _OWN_KEYS}
+    try:
+        settings = LoopSettings.of(given, where="BanditPolicy", base=DEFAULTS)
+        policies.create(settings.policy, **settings.learner)
+    except ValueError as error:
+        raise InvalidConfigException(f"BanditPolicy in config.yml: {error}") from error
+    return settings
+
+
+def _reply(name: str, domain: Domain, learned: Lessons) -> Reply:
+    """An action as a candidate: the words of its name and of all its wordings, and the intents that it answers."""
+    texts = [wording["text"] for wording in domain.responses.get(name, []) if wording.get("text")]
+    shares = learned.shares.get(name, {})
+    return Reply(
+        id=name,
+        texts=(_title(name), *dict.fromkeys(texts)),
+        features={f"intent:{intent}": share for intent, share in sorted(shares.items())},
+    )
+
+
+def _title(name: str) -> str:
+    """What an action's name says, without the prefixes by which actions are sorted."""
+    bare = re.sub(r"^(utter|action)_(faq_)?", "", name)
+    return " ".join(re.split(r"[_/]+", bare)).strip() or name
+
+
+def _form_questions(domain: Domain) -> set[str]:
+    slots = [slot.name for slot in domain.slots]
+    forms = [f"utter_ask_{form}_{slot}" for form in domain.form_names for slot in slots]
+    return {f"utter_ask_{slot}" for slot in slots}.union(forms)
+
+
+def _certain(name: str, domain: Domain) -> Sequence[float]:
+    probabilities = [0.0] * domain.num_actions
+    probabilities[domain.index_for_action(name)] = 1.0
+    return probabilities

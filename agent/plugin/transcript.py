@@ -1,0 +1,122 @@
+"""The transcript: Rasa's events in their order, as messages, activations and signals in the learning log."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent.decision import Situation
+from agent.errors import InvalidInput, Unknown
+from agent.plugin.behaviour import Behaviour, Utterance
+from agent.plugin.runtime import runtime
+
+_KEY = "rejoinder"
+# Conversations of which the latest message is remembered, to compare the next with.
+_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """The latest turn of a conversation: the message that opened it, and how many the bot has sent since."""
+
+    sender: str
+    message_id: str
+    channel: str | None
+    said: Utterance
+    sent: int = 0
+
+
+class Transcript:
+    """Writes events to the learning log, each as often as it comes: what is there already stays as it is.
+
+    Only what Rasa reports as carried out is activated, so a choice that lost against another policy's teaches
+    nothing. Not safe to use from several threads.
+    """
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+        self._turns: OrderedDict[str, _Turn] = OrderedDict()
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Write what an event of Rasa's (its dictionary, with the `sender_id`) tells.
+
+        Raises:
+            LogUnavailable: not written, or in part; add it again.
+        """
+        kind = event.get("event")
+        if kind == "user":
+            self._user(event)
+        elif kind == "bot":
+            self._bot(event)
+        elif kind == "action":
+            self._activate(((event.get("metadata") or {}).get(_KEY) or {}).get("decision_id"))
+
+    def _user(self, event: Mapping[str, Any]) -> None:
+        parse = event.get("parse_data") or {}
+        intent = (parse.get("intent") or {}).get("name")
+        text, message_id = event.get("text"), event.get("message_id")
+        if not text or not message_id or (event.get("metadata") or {}).get("is_external"):
+            return
+        turn = _Turn(
+            sender=event["sender_id"],
+            message_id=message_id,
+            channel=event.get("input_channel"),
+            said=Utterance(text, intent, float(event.get("timestamp") or 0.0)),
+        )
+        ranking = [guess for guess in parse.get("intent_ranking") or [] if guess.get("name")][:5]
+        features = {f"intent:{guess['name']}": float(guess.get("confidence") or 0.0) for guess in ranking}
+        runtime().service().hear(_situation(turn, text, features))
+        before = self._turns.get(turn.sender)
+        if before is not None and before.message_id != turn.message_id:
+            self._signal(before, turn)
+        self._turns[turn.sender] = turn
+        self._turns.move_to_end(turn.sender)
+        while len(self._turns) > _REMEMBERED:
+            self._turns.popitem(last=False)
+
+    def _bot(self, event: Mapping[str, Any]) -> None:
+        metadata = event.get("metadata") or {}
+        # The wording's decision alone: the action's is activated by what was carried out, below.
+        self._activate((metadata.get(_KEY) or {}).get("wording_id"))
+        turn = self._turns.get(event["sender_id"])
+        if turn is not None and event.get("text"):
+            action = metadata.get("utter_action")
+            features = {f"action:{action}": 1.0} if action else {}
+            runtime().service().hear(_situation(turn, event["text"], features), who="bot", part=turn.sent)
+            self._turns[turn.sender] = replace(turn, sent=turn.sent + 1)
+
+    def _activate(self, decision: str | None) -> None:
+        if decision:
+            with suppress(InvalidInput):  # of another home, or forgotten since
+                runtime().service().activate(decision)
+
+    def _signal(self, before: _Turn, now: _Turn) -> None:
+        """Record what the new message says about the reply before it."""
+        service = runtime().service()
+        about = service.turn(before.sender, before.message_id)
+        new = service.turn(now.sender, now.message_id)
+        for signal, value in self._behaviour.signals(before.said, now.said):
+            with suppress(Unknown):  # nothing was decided in that turn
+                service.record(
+                    signal=signal,
+                    value=value,
+                    turn=about,
+                    event_id=f"{signal}:{new}",
+                    source="behaviour",
+                    actor=now.sender,
+                    at=now.said.at or None,
+                )
+
+
+def _situation(turn: _Turn, text: str, features: dict[str, float]) -> Situation:
+    return Situation(
+        messages=[text],
+        conversation=turn.sender,
+        person=turn.sender,
+        message_id=turn.message_id,
+        channel=turn.channel,
+        features=features,
+    )
