@@ -78,6 +78,14 @@ class Learner(ABC):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over the state of a learner of the same settings; else InvalidInput, and nothing changes."""
 
+    def sums(self) -> dict[str, Tensor]:
+        """What an additive learner has added up, by name; what is not named is 0.
+
+        Two of the same settings know the same if these agree, whatever order each was taught in. Learners that are
+        not additive have none.
+        """
+        return {}
+
     @abstractmethod
     def clone(self) -> Learner:
         """Copy the learner: what either learns later, the other does not know."""

@@ -189,5 +189,8 @@ class Gaussian:
 
 
 def _symmetric(matrix: Tensor) -> Tensor:
-    """Exactly symmetric: x + y == y + x in floating point, so both halves get the same bits."""
-    return (matrix + matrix.T).mul_(0.5)
+    """Exactly symmetric: x + y == y + x in floating point, so both halves get the same bits.
+
+    Row by row in memory whatever the matrix was, because the order of storage decides the order of later sums.
+    """
+    return (matrix + matrix.T).mul_(0.5).contiguous()

@@ -212,6 +212,15 @@ class LinearLearner(Learner):
             models[name] = Gaussian.from_state(own, self.settings["ridge"], self.device)
         self.dimension, self._models = header["dimension"], models
 
+    def sums(self) -> dict[str, Tensor]:
+        """Per model, its weight of evidence sum w x x^T (d, d) and its response sum w r x (d,)."""
+        found = {}
+        for name, model in self._models.items():
+            prior = torch.eye(model.dimension, dtype=torch.float64, device=self.device) * model.ridge
+            found[f"{name}/evidence"] = model.precision - prior
+            found[f"{name}/response"] = model.response.clone()
+        return found
+
     def clone(self) -> LinearLearner:
         """Copy the learner: what either learns later, the other does not know."""
         twin = LinearLearner(self.name, dict(self.settings))
