@@ -99,11 +99,12 @@ class Model:
             Unknown: the loop has no such candidate.
         """
         reply = self.library.get(id, version)
-        key = (id, reply.version)
-        if key not in self._offered:
+        known = self._offered.get((id, reply.version))
+        if known is None:
             vectors = self._log.vectors(reply.refs, encoder=self.settings.encoder)
-            self._offered[key] = candidate(reply, vectors)
-        known = self._offered[key]
+            known = candidate(reply, vectors)
+            if len(vectors) == len(set(reply.refs)):  # else it is yet to be encoded
+                self._offered[id, reply.version] = known
         if eligible:
             return known
         return Candidate(id=known.id, vector=known.vector, features=known.features, eligible=False)

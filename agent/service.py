@@ -102,21 +102,12 @@ class Service:
         """Bring the loop's candidates to those offered: new and changed ones are logged. The number that changed."""
         with self._lock:
             model = self.model(loop)
+            replies = list(replies)
             changed = model.library.changes(replies)
-            if not changed:
+            vectors = self._new_vectors(model.settings.encoder, [text for reply in replies for text in reply.texts])
+            if not changed and not vectors:
                 return 0
-            encoder = self.encoder(model.settings.encoder)
-            vectors = self._vectors(encoder, [text for reply in changed for text in reply.texts])
-            events = [
-                Event(
-                    _candidate_event(loop, reply.id, reply.version),
-                    "candidate",
-                    self._clock(),
-                    loop=loop,
-                    body={**reply.as_body(), "who": who},
-                )
-                for reply in changed
-            ]
+            events = [self._candidate_event(loop, reply, who) for reply in changed]
             try:
                 self.log.append(events, vectors=vectors)
             except Conflict:
@@ -387,9 +378,16 @@ class Service:
     def _append(self, event: Event, *, durable: bool = True) -> Appended:
         return self.log.append([event], durable=durable)[0]
 
-    def _vectors(self, encoder: Encoder, texts: Sequence[str]) -> list[Vector]:
-        rows = encoder.encode(texts)
-        return [Vector(reference(text), encoder.name, row.tobytes()) for text, row in zip(texts, rows, strict=True)]
+    def _candidate_event(self, loop: str, reply: Reply, who: str) -> Event:
+        id = f"candidate:{loop}:{reply.id}:{reply.version}"
+        return Event(id, "candidate", self._clock(), loop, body={**reply.as_body(), "who": who})
+
+    def _new_vectors(self, encoder: str, texts: Sequence[str]) -> list[Vector]:
+        """Embeddings of those texts that the log has none of by this encoder."""
+        known = self.log.vectors([reference(text) for text in texts], encoder=encoder)
+        missing = [text for text in dict.fromkeys(texts) if reference(text) not in known]
+        rows = self.encoder(encoder).encode(missing) if missing else []
+        return [Vector(reference(text), encoder, row.tobytes()) for text, row in zip(missing, rows, strict=True)]
 
 
 def _id() -> str:

@@ -14,7 +14,7 @@ from agent.log import Event, LearningLog
 from agent.model import Model, context_of
 from agent.rewards import earned
 from agent.service import Service
-from policies.base import draw
+from policies.base import Learner, draw
 
 # Sums of some thousand float64 terms of size one, taken in another order, differ by about 1e-13.
 TOLERANCE = 1e-9
@@ -70,29 +70,28 @@ def _check_loop(service: Service, loop: str, decisions: list[Event]) -> tuple[di
     refolded = Model(service.log, loop)
     refolded.catch_up(upto)
     credited, once = _learned_once(service.log, refolded, decisions, upto)
-    gap = _difference(used.learner.state_dict(), refolded.learner.state_dict())
-    figures: dict[str, Any] = {
+    refold = refolded.learner
+    gaps = {"refold": _difference(used.learner.sums(), refold.sums())}
+    if refold.additive:
+        gaps["sums"] = _difference(refold.sums(), once.sums())
+    elif not _same(used.learner.state_dict(), refold.state_dict()):
+        gaps["refold"] = math.inf
+    figures = {
         "model_version": used.settings.version,
         "seq": upto,
         "decisions": len(decisions),
         "credited": credited,
         "skipped": refolded.skipped,
-        "largest_difference": gap,
+        **{f"difference_to_{name}": gap for name, gap in gaps.items()},
     }
-    found = []
-    if gap > TOLERANCE:
-        found.append(f"loop {loop}: the model in use differs from a refold by {gap:g}")
-    if refolded.learner.additive and not refolded.skipped:
-        gap = figures["largest_difference_to_sums"] = _difference(refolded.learner.state_dict(), once)
-        if gap > TOLERANCE:
-            found.append(f"loop {loop}: the model is not the sum of what its decisions earned")
-    return figures, found
+    words = {"refold": "a refold from nothing", "sums": "the sum of what its decisions earned"}
+    return figures, [
+        f"loop {loop}: the model differs from {words[name]} by {gap:g}" for name, gap in gaps.items() if gap > TOLERANCE
+    ]
 
 
-def _learned_once(
-    log: LearningLog, model: Model, decisions: list[Event], upto: int
-) -> tuple[int, Mapping[str, torch.Tensor]]:
-    """A new learner taught each decision's final reward, once."""
+def _learned_once(log: LearningLog, model: Model, decisions: list[Event], upto: int) -> tuple[int, Learner]:
+    """A new learner taught each decision's final reward, once, and how many those were."""
     learner = policies.create(model.settings.policy, **model.settings.learner)
     credited = 0
     for decision in decisions:
@@ -107,20 +106,18 @@ def _learned_once(
         chosen = model.offer(decision.body["candidates"][index], version=decision.body["versions"][index])
         learner.learn(context, chosen, reward.value, weight=reward.weight, at=decision.at)
         credited += 1
-    return credited, learner.state_dict()
+    return credited, learner
 
 
 def _difference(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
-    """The largest difference between two states, relative to the largest number in them; infinite if shapes differ.
-
-    A candidate that is in one state only, because all it had been taught was taken back, counts against the prior
-    state of the learner: see `Learner.state_dict`.
-    """
+    """The largest difference between two learners' sums, relative to the largest number in each, at least 1."""
     largest = 0.0
     for name in one.keys() | other.keys():
-        if name not in one or name not in other or one[name].shape != other[name].shape:
-            return math.inf
-        scale = max(1.0, float(one[name].abs().max())) if one[name].numel() else 1.0
-        if one[name].numel():
-            largest = max(largest, float((one[name] - other[name]).abs().max()) / scale)
+        zero = torch.zeros_like(one[name] if name in one else other[name])
+        ours, theirs = one.get(name, zero), other.get(name, zero)
+        largest = max(largest, float((ours - theirs).abs().max()) / max(1.0, float(ours.abs().max())))
     return largest
+
+
+def _same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

@@ -39,6 +39,7 @@ def create_app(service: Service, *, hosts: Iterable[str] = (), largest: int = LA
     # The usual pages that show an API load scripts from elsewhere: they are left out.
     app = FastAPI(title="Rejoinder", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
     app.state.service = service
+    app.state.loading = health.Loading()
     app.include_router(api.router)
     app.include_router(health.router)
     app.include_router(pages.router)

@@ -12,6 +12,7 @@ from agent.candidates import Reply
 from agent.decision import Situation
 
 LONGEST_ID = 500
+_FAR_OFF = 1e11  # unix seconds: the year 5138; a time in milliseconds lies beyond
 
 
 class _Number(float):
@@ -74,7 +75,7 @@ class ContextBody(_Body):
     text: StrictStr | None = None
     messages: list[StrictStr] | None = Field(default=None, max_items=100)
     channel: Id | None = None
-    features: dict[str, Number] = Field(default_factory=dict, max_items=1_000)
+    features: dict[str, Number] = Field(default_factory=dict)
 
     @validator("features")
     @classmethod
@@ -102,7 +103,7 @@ class CandidateBody(_Body):
     id: Id
     text: StrictStr | None = None
     texts: list[StrictStr] | None = Field(default=None, min_items=1, max_items=100)
-    features: dict[str, Number] | None = Field(default=None, max_items=1_000)
+    features: dict[str, Number] | None = None
 
     @root_validator(skip_on_failure=True)
     @classmethod
@@ -134,7 +135,7 @@ class DecisionBody(_Body):
     candidates: list[Id | CandidateBody] | None = Field(default=None, min_items=1, max_items=10_000)
     update_candidates: StrictBool = False
     k: StrictInt = 1
-    seed: StrictInt | None = Field(default=None, ge=0, lt=2**53)
+    seed: StrictInt | None = None
 
     @validator("k")
     @classmethod
@@ -142,6 +143,13 @@ class DecisionBody(_Body):
         if k != 1:
             raise ValueError(f"one candidate is chosen at a time, slates are not served yet; got {k}")
         return k
+
+    @validator("seed")
+    @classmethod
+    def _exact(cls, seed: int | None) -> int | None:
+        if seed is not None and not 0 <= seed < 2**53:
+            raise ValueError("must be a whole number from 0 to 2**53 - 1, which every JSON reader keeps exactly")
+        return seed
 
     @root_validator(skip_on_failure=True)
     @classmethod
@@ -185,8 +193,15 @@ class OutcomeBody(_Body):
     signal: Id
     value: Number
     event_id: Id | None = None
-    at: Number | None = Field(default=None, ge=0, lt=1e11)
+    at: Number | None = None
     actor: Id | None = None
+
+    @validator("at")
+    @classmethod
+    def _seconds(cls, at: float | None) -> float | None:
+        if at is not None and not 0.0 <= at < _FAR_OFF:
+            raise ValueError("must be in unix seconds (not milliseconds)")
+        return at
 
 
 class CorrectionBody(_Body):
@@ -194,7 +209,7 @@ class CorrectionBody(_Body):
 
     value: Number
     who: Id
-    why: StrictStr = Field(default="", max_length=1_000)
+    why: StrictStr = ""
 
 
 class LoopBody(_Body):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from agent.console.api import service_of
-from agent.errors import LogUnavailable, RejoinderError
+from agent.errors import LogUnavailable, ModelMissing, RejoinderError
 from agent.log import LearningLog
 from agent.service import Service
 from agent.settings import LoopSettings
@@ -17,6 +20,7 @@ from agent.settings import LoopSettings
 router = APIRouter()
 # Whoever asks must be answered before giving up: a health check waits less for a busy log than a decision does.
 _BUSY_SECONDS = 0.5
+_LOAD_SECONDS = 1.0
 
 
 @router.get("/healthz")
@@ -26,7 +30,7 @@ def healthz(request: Request) -> JSONResponse:
     found: dict[str, Any] = {}
     checks: dict[str, Callable[[], object]] = {
         "log": lambda: _check_log(service, found),
-        "encoder": lambda: [service.encoder(name).encode([""]) for name in _encoders(service)],
+        "encoder": lambda: [_loading_of(request).check(service, name) for name in _encoders(service)],
     }
     said = {name: _said(check) for name, check in checks.items()}
     well = all(word == "ok" for word in said.values())
@@ -38,6 +42,36 @@ def metrics(request: Request) -> PlainTextResponse:
     """Counters and gauges in Prometheus' text format."""
     text = "".join(f"{line}\n" for line in _metrics(service_of(request)))
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+
+class Loading:
+    """Encoders being loaded, each once and in the background: it takes longer than whoever asks will wait."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rejoinder-encoder")
+        self._lock = threading.Lock()
+        self._loads: dict[str, Future[object]] = {}
+
+    def check(self, service: Service, name: str) -> None:
+        """Return when the encoder has loaded; begin to load one that has not, or that failed to.
+
+        Raises:
+            ModelMissing: it cannot be loaded, or not yet.
+        """
+        with self._lock:
+            load = self._loads.get(name)
+            if load is None or (load.done() and load.exception() is not None):
+                load = self._loads[name] = self._pool.submit(lambda: service.encoder(name).encode([""]))
+        try:
+            load.result(timeout=_LOAD_SECONDS)
+        except FutureTimeout:
+            raise ModelMissing(f"the encoder {name!r} is being loaded") from None
+
+
+def _loading_of(request: Request) -> Loading:
+    loading = request.app.state.loading
+    assert isinstance(loading, Loading)
+    return loading
 
 
 def _check_log(service: Service, found: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.candidates import Reply
 from agent.explain import explain
 from agent.log import Event
 from agent.rewards import SIGNALS, activated, earned
@@ -26,7 +25,7 @@ class Row:
     loop: str
     text: str
     chosen: str
-    words: str
+    words: Sequence[str]
     propensity: float
     expected: float
     live: bool
@@ -162,7 +161,7 @@ class Detail:
     explanation: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
     parts: Sequence[str]
-    words: str
+    words: Sequence[str]
     reactions: Sequence[Reaction]
     turn: str | None
 
@@ -187,8 +186,9 @@ def detail_of(service: Service, decision_id: str) -> Detail:
     )
 
 
-def _words(service: Service, decision: Event, index: int) -> str:
-    """What the candidate at an index said when the decision was made; empty where that is not in the log."""
+def _words(service: Service, decision: Event, index: int) -> Sequence[str]:
+    """The wordings of the candidate at an index when the decision was made; none where the log holds none."""
     id, version = decision.body["candidates"][index], decision.body["versions"][index]
-    reply: Reply | None = service.reply(decision.loop or "", id, version)
-    return "" if reply is None else " / ".join(reply.texts)
+    reply = service.reply(decision.loop or "", id, version)
+    # An action that has no words of its own is known by its name, which is shown already.
+    return () if reply is None or reply.texts == (id,) else reply.texts

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import InvalidInput
+from agent.log import Event
+from agent.rewards import SIGNALS, earned, signal
+
+
+def outcome(id: str, name: str, value: float, *, on: str = "decision") -> Event:
+    return Event(id, "outcome", 1.0, body={"signal": name, "value": value}, **{on: "x"})
+
+
+ACTIVATED = Event("a", "activated", 1.0, decision="x")
+
+
+def revoked(target: str) -> Event:
+    return Event(f"revoked:{target}", "revoked", 1.0, decision="x", body={"event_id": target})
+
+
+def corrected(target: str, value: float) -> Event:
+    return Event(f"c:{target}", "correction", 1.0, decision="x", body={"event_id": target, "value": value})
+
+
+@pytest.mark.parametrize("found", SIGNALS.values(), ids=list(SIGNALS))
+def test_every_signal_runs_from_0_to_1(found):
+    assert found.scaled(found.worst) == 0.0
+    assert found.scaled(found.best) == 1.0
+    for wrong in (min(found.worst, found.best) - 1, max(found.worst, found.best) + 1, float("nan"), float("inf")):
+        with pytest.raises(InvalidInput, match=f"signal '{found.name}'"):
+            found.scaled(wrong)
+
+
+def test_a_thumb_is_up_or_down_and_nothing_between():
+    with pytest.raises(InvalidInput, match="whole number"):
+        signal("thumb").scaled(0.5)
+
+
+def test_an_unknown_signal_is_told_which_there_are():
+    with pytest.raises(InvalidInput, match="known are thumb"):
+        signal("thump")
+
+
+def test_nothing_is_earned_before_anything_is_known():
+    assert earned([]) is None
+    assert earned([ACTIVATED]) is None
+
+
+def test_a_decision_never_activated_earns_nothing_from_its_turn():
+    said = outcome("o", "thumb", 1, on="turn")
+    assert earned([said]) is None
+    assert earned([said, ACTIVATED]) == earned([ACTIVATED, said]) is not None
+
+
+def test_an_outcome_on_the_decision_itself_proves_that_it_was_sent():
+    found = earned([outcome("o", "thumb", 1)])
+    assert found is not None
+    assert (found.value, found.weight) == (1.0, 1.0)
+
+
+def test_the_latest_explicit_signal_holds():
+    found = earned([outcome("o1", "thumb", 1), outcome("o2", "rating", 3)])
+    assert found is not None
+    assert found.value == 0.5
+
+
+def test_what_was_said_of_the_reply_outranks_what_was_said_of_the_conversation():
+    thumb, csat = outcome("o1", "thumb", 0), outcome("o2", "csat", 5, on="conversation")
+    found = earned([thumb, csat])
+    assert found is not None
+    assert found.value == 0.0
+
+
+def test_words_outrank_behaviour():
+    found = earned([outcome("o1", "thumb", 1), outcome("o2", "handover", 1)])
+    assert found is not None
+    assert (found.value, found.weight) == (1.0, 1.0)
+
+
+def test_behaviour_alone_counts_less():
+    found = earned([outcome("o1", "thanks", 1), outcome("o2", "rephrased", 1)])
+    assert found is not None
+    assert found.value == pytest.approx(0.5)
+    assert 0 < found.weight < 1
+
+
+def test_what_is_taken_back_was_never_said():
+    thumb = outcome("o1", "thumb", 0)
+    assert earned([thumb, revoked("o1")]) is None
+    assert earned([revoked("o1"), thumb]) is None
+
+
+def test_a_correction_is_the_latest_word():
+    found = earned([outcome("o1", "thumb", 0), outcome("o2", "thumb", 0), corrected("o1", 1)])
+    assert found is not None
+    assert found.value == 1.0
+
+
+outcomes = st.builds(
+    lambda n, name, share: outcome(
+        f"o{n}", name, round(SIGNALS[name].worst + share * (SIGNALS[name].best - SIGNALS[name].worst))
+    ),
+    st.integers(0, 5),
+    st.sampled_from(sorted(SIGNALS)),
+    st.sampled_from([0.0, 1.0]),
+)
+
+
+@given(st.lists(outcomes, max_size=8, unique_by=lambda event: event.id))
+def test_a_reward_is_a_share_of_a_whole(events):
+    found = earned(events)
+    assert (found is None) == (not events)
+    if found is not None:
+        assert 0.0 <= found.value <= 1.0
+        assert 0.0 < found.weight <= 1.0
