@@ -30,7 +30,7 @@ def healthz(request: Request) -> JSONResponse:
     found: dict[str, Any] = {}
     checks: dict[str, Callable[[], object]] = {
         "log": lambda: _check_log(service, found),
-        "encoder": lambda: [_loading_of(request).check(service, name) for name in _encoders(service)],
+        "encoder": lambda: _loading_of(request).check(service),
     }
     said = {name: _said(check) for name, check in checks.items()}
     well = all(word == "ok" for word in said.values())
@@ -52,12 +52,16 @@ class Loading:
         self._lock = threading.Lock()
         self._loads: dict[str, Future[object]] = {}
 
-    def check(self, service: Service, name: str) -> None:
-        """Return when the encoder has loaded; begin to load one that has not, or that failed to.
+    def check(self, service: Service) -> None:
+        """Return when every loop's encoder has loaded; begin to load one that has not, or that failed to.
 
         Raises:
-            ModelMissing: it cannot be loaded, or not yet.
+            ModelMissing: one cannot be loaded, or is not loaded yet.
         """
+        for name in _encoders(service):
+            self._check(service, name)
+
+    def _check(self, service: Service, name: str) -> None:
         with self._lock:
             load = self._loads.get(name)
             if load is None or (load.done() and load.exception() is not None):
