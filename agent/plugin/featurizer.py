@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from rasa.engine.storage.storage import ModelStorage
 from rasa.nlu.constants import DENSE_FEATURIZABLE_ATTRIBUTES, TOKENS_NAMES
 from rasa.nlu.featurizers.dense_featurizer.dense_featurizer import DenseFeaturizer
 from rasa.nlu.tokenizers.tokenizer import Tokenizer
+from rasa.shared.exceptions import InvalidConfigException
 from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
@@ -28,7 +30,8 @@ class SentenceFeaturizer(DenseFeaturizer, GraphComponent):
     Classifiers that read features token by token (DIET) also ask for sequence features; those, (tokens, d), are
     zero, since the embedding is one of the whole sentence: let a sparse featurizer describe the tokens.
 
-    `model_name` is the encoder; the bandit's own by default, so that a message is encoded once.
+    `model_name` is the encoder; the bandit's own by default, so that a message is encoded once. `scale` is the length
+    of the vectors: at length 1, classifiers that shrink weights (logistic regression) stay unsure of everything.
     """
 
     @classmethod
@@ -44,11 +47,18 @@ class SentenceFeaturizer(DenseFeaturizer, GraphComponent):
     @staticmethod
     def get_default_config() -> dict[str, Any]:
         """The configuration unless config.yml says otherwise."""
-        return {**DenseFeaturizer.get_default_config(), "model_name": DEFAULT_ENCODER}
+        return {**DenseFeaturizer.get_default_config(), "model_name": DEFAULT_ENCODER, "scale": 5.0}
 
     @classmethod
     def validate_config(cls, config: dict[str, Any]) -> None:
-        """Nothing to check: whether the model can be loaded shows when it is."""
+        """Check the length; whether the model can be loaded shows when it is.
+
+        Raises:
+            InvalidConfigException: `scale` is not a positive number.
+        """
+        scale = config["scale"]
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0.0 < scale < math.inf:
+            raise InvalidConfigException(f"SentenceFeaturizer: scale must be a positive number; got {scale!r}")
 
     @classmethod
     def fingerprint_addon(cls, config: dict[str, Any]) -> str | None:  # noqa: ARG003
@@ -69,8 +79,9 @@ class SentenceFeaturizer(DenseFeaturizer, GraphComponent):
         return component
 
     def encode(self, texts: list[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Embeddings of n texts: (n, d) float32 of unit length."""
-        return np.array(encoder(self._config["model_name"]).encode(texts), dtype=np.float32)
+        """Embeddings of n texts: (n, d) float32, each of length `scale`."""
+        rows = np.array(encoder(self._config["model_name"]).encode(texts), dtype=np.float32)
+        return rows * np.float32(self._config["scale"])
 
     def process(self, messages: list[Message]) -> list[Message]:
         """Add the features to messages, all encoded in batches."""
