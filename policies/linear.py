@@ -236,10 +236,19 @@ class LinearLearner(Learner):
         return _Seen(x, length, context.features)
 
     def _prepare(self, candidates: Sequence[Candidate]) -> _Field:
-        """Convert candidates, or recall the conversion when the very same ones are asked about again."""
+        """Convert candidates, or recall the conversion of the very same ones, or of one among them."""
         last = self._field
         if last and len(last.candidates) == len(candidates) and all(map(is_, last.candidates, candidates)):
             return last
+        if last and len(candidates) == 1:
+            for i, candidate in enumerate(last.candidates):
+                if candidate is candidates[0]:
+                    units = None if last.units is None else last.units[i : i + 1]
+                    return _Field((candidate,), units, last.known[i : i + 1])
+        self._field = self._convert(candidates)
+        return self._field
+
+    def _convert(self, candidates: Sequence[Candidate]) -> _Field:
         units: list[Tensor | None] = []
         for candidate in candidates:
             if candidate.vector is None:
@@ -247,10 +256,7 @@ class LinearLearner(Learner):
             else:
                 vector, length = self._vector(candidate.vector, f"vector of candidate {candidate.id!r}")
                 units.append(vector / length if length else vector)
-        field = _Field(tuple(candidates), self._stack(units, candidates), self._known(units))
-        if len(candidates) > 1:
-            self._field = field
-        return field
+        return _Field(tuple(candidates), self._stack(units, candidates), self._known(units))
 
     def _stack(self, units: list[Tensor | None], candidates: Sequence[Candidate]) -> Tensor | None:
         sizes = {unit.numel(): c.id for unit, c in zip(units, candidates, strict=True) if unit is not None}
