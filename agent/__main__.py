@@ -54,9 +54,10 @@ def train(project: Path, force: bool, as_json: bool) -> None:
 def chat(project: Path) -> None:
     """Talk to the assistant here; /help lists what can be typed. Input may be piped in."""
     from agent.plugin.assistant import Assistant
+
+    assistant = Assistant(project, home())  # first: it quietens what the next import would have loaded loudly
     from agent.plugin.chat import chat as talk
 
-    assistant = Assistant(project, home())
     with _status() as say:
         assistant.train(progress=say)
         say("starting")

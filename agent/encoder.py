@@ -73,7 +73,8 @@ class Encoder:
         if self._model is None:
             self._model = _load(self.name, self._device)
         rows = self._model.encode(
-            [text[:_LONGEST_READ] for text in texts],
+            # A lone surrogate, which JSON can carry in, is nothing a tokenizer takes.
+            [text[:_LONGEST_READ].encode("utf-8", "replace").decode() for text in texts],
             batch_size=_BATCH,
             normalize_embeddings=True,
             show_progress_bar=False,

@@ -7,7 +7,8 @@ import re
 _RULES = (
     (re.compile(r"\b[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"), "[email]"),
     (re.compile(r"\bhttps?://\S+|\bwww\.\S+", re.IGNORECASE), "[link]"),
-    # IBANs, card, telephone, customer and order numbers: five digits or more, grouped in any of the usual ways.
+    (re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), "[number]"),  # IBAN
+    # Card, telephone, customer and order numbers: five digits or more, grouped in any of the usual ways.
     (re.compile(r"\+?\b[A-Z]{0,4}\d(?:[ ./()-]{0,2}\d){4,}\b", re.IGNORECASE), "[number]"),
 )
 LONGEST = 4_000

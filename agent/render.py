@@ -17,7 +17,7 @@ def explanation(found: dict[str, Any]) -> RenderableType:
     names = list(found["candidates"][0]["parts"])
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("candidate", overflow="fold")
-    for name in (*names, "expected", "± deviation", "probability"):
+    for name in (*names, "expected", "±", "probability"):
         table.add_column(name, justify="right", no_wrap=True)
     shown = [row for row in found["candidates"] if row["eligible"]][:_SHOWN]
     for row in shown:
