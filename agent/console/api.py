@@ -22,7 +22,7 @@ from agent.settings import LoopSettings
 router = APIRouter(prefix="/v1")
 WHO = "api"  # what the log names as the author of a change made here
 EventId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
-LoopName = Annotated[str, Path(regex=r"^[\w.:-]{1,100}\Z")]
+LoopName = Annotated[str, Path(pattern=r"^[\w.:-]{1,100}\Z")]
 
 
 def service_of(request: Request) -> Service:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Extra, Field, StrictBool, StrictInt, StrictStr, root_validator, validator
+from typing_extensions import Self
 
 from agent.candidates import Reply
 from agent.decision import Situation
@@ -67,6 +68,13 @@ else:
 class _Body(BaseModel):
     class Config:
         extra = Extra.forbid
+
+    @classmethod
+    def validate(cls, value: Any) -> Self:
+        """Only an object is one: a list of pairs, which could be made into one, is not."""
+        if not isinstance(value, dict):
+            raise TypeError("must be a JSON object")
+        return super().validate(value)
 
 
 class ContextBody(_Body):

@@ -1,0 +1,74 @@
+"""A console over a real service and the real encoder, which is loaded once for all tests here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from agent.candidates import Reply
+from agent.console.app import create_app
+from agent.encoder import Encoder
+from agent.log import LearningLog
+from agent.service import Service
+from agent.settings import LoopSettings
+
+LOOP = "replies"
+REPLIES = (
+    Reply("track", ("Your parcel is on its way.", "Let me look up where your parcel is.")),
+    Reply("refund", ("The refund takes five working days.",)),
+    Reply("human", ("I will bring in a colleague.",)),
+)
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    encoder = Encoder()
+    encoder.encode([""])
+    return encoder
+
+
+@pytest.fixture
+def make_service(home: Path, encoder: Encoder) -> Iterator[Callable[..., Service]]:
+    made = []
+
+    def make(**changes: Any) -> Service:
+        # A busy log is given up on at once: tests wait for nothing.
+        log = LearningLog(home / "learning.db", busy_seconds=0.1)
+        made.append(Service(home, encoder=lambda name: encoder, log=log, **changes))
+        return made[-1]
+
+    yield make
+    for service in made:
+        service.close()
+
+
+@pytest.fixture
+def service(make_service: Callable[..., Service]) -> Service:
+    service = make_service()
+    service.configure(LOOP, LoopSettings(policy="linucb", learner={"epsilon": 0.1}), who="test")
+    service.reconcile(LOOP, REPLIES, who="test")
+    return service
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[TestClient]:
+    with TestClient(create_app(service), base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def decide(client: TestClient) -> Callable[..., dict[str, Any]]:
+    """Decide over HTTP, on a message about a parcel unless told otherwise."""
+
+    def decide(**changes: Any) -> dict[str, Any]:
+        body = {"loop": LOOP, "context": {"text": "where is my parcel"}, "seed": 1, **changes}
+        answer = client.post("/v1/decisions", json=body)
+        assert answer.status_code == 200, answer.text
+        decided: dict[str, Any] = answer.json()
+        return decided
+
+    return decide

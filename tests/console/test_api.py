@@ -1,0 +1,352 @@
+"""The HTTP API: what it does, and how it says no."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from agent.service import Service
+from agent.settings import LoopSettings
+from agent.verification import verify
+
+Decide = Callable[..., dict[str, Any]]
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """The log, held by another connection that is writing."""
+    other = sqlite3.connect(home / "learning.db", isolation_level=None)
+    other.execute("begin immediate")
+    try:
+        yield
+    finally:
+        other.close()
+
+
+def post(client: TestClient, path: str, body: Any) -> Any:
+    """Post JSON as Python writes it: in ASCII, so that it can hold a lone surrogate."""
+    return client.post(path, content=json.dumps(body), headers={"content-type": "application/json"})
+
+
+def outcomes(client: TestClient, id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.get(f"/v1/decisions/{id}").json()["outcomes"]
+    return found
+
+
+def test_a_decision_carries_every_probability_and_can_be_made_again(decide: Decide) -> None:
+    one, other = decide(conversation="c", message_id="m"), decide()
+    assert set(one["probabilities"]) == {"track", "refund", "human"}
+    assert sum(one["probabilities"].values()) == pytest.approx(1)
+    assert one["propensity"] == one["probabilities"][one["chosen"]]
+    assert (one["chosen"], one["probabilities"]) == (other["chosen"], other["probabilities"])
+    assert one["decision_id"] != other["decision_id"]
+    assert one["loop"] == "replies"
+    assert one["model_version"]
+    assert one["model_seq"] > 0
+    assert len(one["turn_id"]) == 32
+    assert other["turn_id"] is None
+
+
+def test_the_whole_path_teaches(client: TestClient, decide: Decide, service: Service) -> None:
+    first = decide(candidates=["human"])
+    for n in range(3):
+        made = decide(candidates=["human"], conversation=f"c{n}", message_id="m")
+        activated = client.post(f"/v1/decisions/{made['decision_id']}/activate").json()
+        assert activated == {"decision_id": made["decision_id"], "duplicate": False}
+        assert client.post(f"/v1/decisions/{made['decision_id']}/activate").json()["duplicate"] is True
+        body = {"turn_id": made["turn_id"], "signal": "thumb", "value": 1, "event_id": f"thumb-{n}", "actor": "jo"}
+        assert client.post("/v1/outcomes", json=body).json() == {"event_id": f"thumb-{n}", "duplicate": False}
+    last = client.get(f"/v1/decisions/{decide()['decision_id']}").json()
+    before = client.get(f"/v1/decisions/{first['decision_id']}").json()
+    expected = {row["candidate"]: row["expected"] for row in last["candidates"]}
+    assert expected["human"] > before["candidates"][0]["expected"]
+    assert last["repeats"] is True
+    assert verify(service)["ok"]
+
+
+@pytest.mark.parametrize("address", ["decision_id", "turn_id", "conversation"])
+def test_an_outcome_is_heard_at_each_address(client: TestClient, decide: Decide, address: str) -> None:
+    made = decide(conversation="c", message_id="m")
+    client.post(f"/v1/decisions/{made['decision_id']}/activate")
+    value = {"decision_id": made["decision_id"], "turn_id": made["turn_id"], "conversation": "c"}[address]
+    said = client.post("/v1/outcomes", json={address: value, "signal": "rating", "value": 4, "at": 1_700_000_000})
+    assert said.status_code == 200
+    explained = client.get(f"/v1/decisions/{made['decision_id']}").json()
+    assert explained["reward"]["value"] == 0.75
+    assert explained["outcomes"][0]["at"] == 1_700_000_000
+
+
+def test_a_repeated_delivery_changes_nothing_and_another_outcome_under_its_id_is_a_conflict(
+    client: TestClient, decide: Decide
+) -> None:
+    id = decide()["decision_id"]
+    body = {"decision_id": id, "signal": "thumb", "value": 1, "event_id": "e1"}
+    assert client.post("/v1/outcomes", json=body).json()["duplicate"] is False
+    assert client.post("/v1/outcomes", json=body).json() == {"event_id": "e1", "duplicate": True}
+    other = client.post("/v1/outcomes", json={**body, "value": 0})
+    assert other.status_code == 409
+    assert "e1" in other.json()["error"]
+    assert len(outcomes(client, id)) == 1
+
+
+def test_an_outcome_is_corrected_and_taken_back(client: TestClient, decide: Decide) -> None:
+    id = decide()["decision_id"]
+    client.post("/v1/outcomes", json={"decision_id": id, "signal": "thumb", "value": 0, "event_id": "e1"})
+    corrected = client.patch("/v1/outcomes/e1", json={"value": 1, "who": "lead", "why": "slip"})
+    assert corrected.json()["duplicate"] is False
+    assert client.get(f"/v1/decisions/{id}").json()["reward"]["value"] == 1
+    assert client.delete("/v1/outcomes/e1", params={"who": "lead"}).json()["duplicate"] is False
+    assert client.delete("/v1/outcomes/e1").json()["duplicate"] is True
+    assert client.get(f"/v1/decisions/{id}").json()["reward"] is None
+    assert client.patch("/v1/outcomes/e1", json={"value": 2, "who": "lead"}).status_code == 422
+
+
+def test_abstaining_chooses_nothing_and_logs_nothing(client: TestClient, service: Service, decide: Decide) -> None:
+    client.post("/v1/loops/shy", json={"threshold": 9.0, "candidates": [{"id": "a", "text": "hello"}]})
+    seq = service.log.last_seq()
+    made = decide(loop="shy")
+    assert (made["decision_id"], made["chosen"], made["loop"]) == (None, None, "shy")
+    assert service.log.last_seq() == seq
+
+
+def test_candidates_with_words_are_added_but_never_changed_unasked(
+    client: TestClient, service: Service, decide: Decide
+) -> None:
+    new = {"id": "invoice", "text": "Invoices are in your account."}
+    made = decide(candidates=["track", new])
+    assert set(made["probabilities"]) == {"track", "invoice"}
+    seq = service.log.last_seq()
+    decide(candidates=[new])
+    assert service.log.last_seq() == seq + 1  # the decision alone
+    body = {"loop": "replies", "context": {"text": "hi"}, "candidates": [{"id": "invoice", "text": "Other words."}]}
+    refused = client.post("/v1/decisions", json=body)
+    assert refused.status_code == 409
+    assert "update_candidates" in refused.json()["error"]
+    assert client.post("/v1/decisions", json={**body, "update_candidates": True}).status_code == 200
+    reply = next(reply for reply in service.overview("replies").candidates if reply.id == "invoice")
+    assert (reply.texts, reply.version) == (("Other words.",), 2)
+
+
+def test_a_loop_is_created_once(client: TestClient, decide: Decide) -> None:
+    body = {"policy": "lints", "learner": {"alpha": 0.05}, "candidates": [{"id": "a", "texts": ["hello", "hi"]}]}
+    assert client.post("/v1/loops/new", json=body).status_code == 201
+    again = client.post("/v1/loops/new", json=body)
+    assert again.status_code == 200
+    assert again.json()["candidates"][0]["version"] == 1
+    assert decide(loop="new")["chosen"] == "a"
+    assert client.post("/v1/loops/new", json={"policy": "linucb"}).status_code == 409
+    names = [loop["loop"] for loop in client.get("/v1/loops").json()["loops"]]
+    assert names == ["new", "replies"]
+
+
+def test_the_list_pages_backwards(client: TestClient, decide: Decide) -> None:
+    made = [decide(seed=n)["decision_id"] for n in range(5)]
+    first = client.get("/v1/decisions", params={"limit": 3, "loop": "replies"}).json()
+    rest = client.get("/v1/decisions", params={"limit": 3, "before": first["before"]}).json()
+    ids = [row["decision_id"] for row in first["decisions"] + rest["decisions"]]
+    assert ids == made[::-1]
+    assert rest["before"] is None
+    assert client.get("/v1/decisions", params={"loop": "nobody"}).json() == {"decisions": [], "before": None}
+
+
+CONTEXT = {"text": "hello"}
+WRONG_DECISIONS: list[tuple[Any, int, str]] = [
+    ({}, 422, "loop"),
+    ({"loop": "replies"}, 422, "context"),
+    ({"loop": "nobody", "context": CONTEXT}, 404, "unknown loop 'nobody'"),
+    ({"loop": "replies", "context": {}}, 422, "either text or messages"),
+    ({"loop": "replies", "context": {"text": ""}}, 422, "empty"),
+    ({"loop": "replies", "context": {"text": " \n"}}, 422, "empty"),
+    ({"loop": "replies", "context": {"messages": []}}, 422, "empty"),
+    ({"loop": "replies", "context": {"text": 5}}, 422, "context.text"),
+    ({"loop": "replies", "context": {**CONTEXT, "colour": "red"}}, 422, "context.colour"),
+    ({"loop": "replies", "context": {**CONTEXT, "features": {"a": 2}}}, 422, "'a' must be from 0 to 1"),
+    ({"loop": "replies", "context": CONTEXT, "candidates": ["nothing"]}, 404, "unknown candidate 'nothing'"),
+    ({"loop": "replies", "context": CONTEXT, "candidates": []}, 422, "candidates"),
+    ({"loop": "replies", "context": CONTEXT, "candidates": ["track", "track"]}, 422, "twice"),
+    ({"loop": "replies", "context": CONTEXT, "k": 2}, 422, "slates are not served yet"),
+    ({"loop": "replies", "context": CONTEXT, "seed": -1}, 422, "seed"),
+    ({"loop": "replies", "context": CONTEXT, "message_id": "m"}, 422, "conversation"),
+    ({"loop": "replies", "context": CONTEXT, "surprise": 1}, 422, "surprise"),
+    ([], 422, "body: must be a JSON object"),
+    ([["loop", "replies"]], 422, "body: must be a JSON object"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "said"), WRONG_DECISIONS)
+def test_a_wrong_decision_is_refused_in_one_line(
+    client: TestClient, service: Service, body: Any, status: int, said: str
+) -> None:
+    seq = service.log.last_seq()
+    answer = post(client, "/v1/decisions", body)
+    assert answer.status_code == status, answer.text
+    assert list(answer.json()) == ["error"]
+    assert said in answer.json()["error"]
+    assert "\n" not in answer.json()["error"]
+    assert service.log.last_seq() == seq
+
+
+WRONG_OUTCOMES: list[tuple[dict[str, Any], int, str]] = [
+    ({"decision_id": "nope"}, 404, "unknown decision 'nope'"),
+    ({"turn_id": "nope"}, 404, "unknown turn 'nope'"),
+    ({"conversation": "nope"}, 404, "unknown conversation 'nope'"),
+    ({}, 422, "exactly one"),
+    ({"decision_id": None, "signal": "wink"}, 422, "unknown signal 'wink'"),
+    ({"decision_id": None, "value": 2}, 422, "from 0 (worst) to 1 (best)"),
+    ({"decision_id": None, "value": 0.5}, 422, "whole number"),
+    ({"decision_id": None, "value": True}, 422, "value: must be a number"),
+    ({"decision_id": None, "value": "1"}, 422, "value: must be a number"),
+    ({"decision_id": None, "value": 10**400}, 422, "finite"),
+    ({"decision_id": None, "at": 1_700_000_000_000}, 422, "unix seconds"),
+    ({"decision_id": None, "event_id": ""}, 422, "event_id"),
+    ({"decision_id": None, "event_id": "x" * 501}, 422, "event_id"),
+    ({"decision_id": None, "event_id": "\ud800"}, 422, "event_id"),
+    ({"decision_id": None, "turn_id": "both"}, 422, "exactly one"),
+]
+
+
+@pytest.mark.parametrize(("changes", "status", "said"), WRONG_OUTCOMES)
+def test_a_wrong_outcome_is_refused_in_one_line(
+    client: TestClient, service: Service, decide: Decide, changes: dict[str, Any], status: int, said: str
+) -> None:
+    id = decide()["decision_id"]
+    body = {"signal": "thumb", "value": 1, **changes}
+    if "decision_id" in changes and changes["decision_id"] is None:
+        body["decision_id"] = id
+    seq = service.log.last_seq()
+    answer = post(client, "/v1/outcomes", body)
+    assert answer.status_code == status, answer.text
+    assert said in answer.json()["error"]
+    assert service.log.last_seq() == seq
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_are_none_are_refused(client: TestClient, decide: Decide, value: str) -> None:
+    body = f'{{"decision_id": "{decide()["decision_id"]}", "signal": "reward", "value": {value}}}'
+    answer = client.post("/v1/outcomes", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]) == (422, "value: must be a finite number")
+
+
+@pytest.mark.parametrize("body", ["", "{", "hello", '{"loop": "replies"', "\xff"])
+def test_what_is_not_json_is_said_to_be_not_json(client: TestClient, body: str) -> None:
+    answer = client.post("/v1/decisions", content=body.encode("latin-1"), headers={"content-type": "application/json"})
+    assert answer.status_code in {400, 422}
+    assert "body" in answer.json()["error"]
+
+
+def test_a_very_long_message_is_answered(client: TestClient, decide: Decide) -> None:
+    made = decide(context={"text": "where is it " * 1_700})
+    assert made["chosen"]
+    assert len(client.get(f"/v1/decisions/{made['decision_id']}").json()["text"]) <= 4_010
+
+
+@pytest.mark.parametrize("place", ["text", "feature", "new candidate"])
+def test_a_lone_surrogate_is_answered(client: TestClient, service: Service, place: str) -> None:
+    body: dict[str, Any] = {"loop": "replies", "context": {"text": "hello"}}
+    if place == "text":
+        body["context"]["text"] = "hello \ud800"
+    elif place == "feature":
+        body["context"]["features"] = {"\ud800": 1.0}
+    else:
+        body["candidates"] = [{"id": "new", "text": "\ud800"}]
+    answer = post(client, "/v1/decisions", body)
+    assert answer.status_code == (200 if place == "text" else 422), answer.text
+    assert verify(service)["ok"]
+
+
+def test_what_does_not_exist_is_not_found(client: TestClient) -> None:
+    for method, path in [
+        ("GET", "/v1/decisions/nope"),
+        ("POST", "/v1/decisions/nope/activate"),
+        ("DELETE", "/v1/outcomes/nope"),
+        ("GET", "/v1/nothing"),
+    ]:
+        answer = client.request(method, path)
+        assert (answer.status_code, list(answer.json())) == (404, ["error"])
+    assert client.put("/v1/decisions").status_code == 405
+
+
+def test_a_watched_decision_cannot_be_activated(client: TestClient, service: Service) -> None:
+    from agent.decision import Situation
+
+    made = service.decide("replies", Situation(["hello"]), live=False)
+    assert made is not None
+    answer = client.post(f"/v1/decisions/{made.id}/activate")
+    assert answer.status_code == 422
+    assert "only watched" in answer.json()["error"]
+
+
+def test_a_locked_log_says_try_again_and_a_retry_loses_and_doubles_nothing(
+    client: TestClient, decide: Decide, home: Path, service: Service
+) -> None:
+    id = decide()["decision_id"]
+    outcome = {"decision_id": id, "signal": "thumb", "value": 1, "event_id": "e1"}
+    decision = {"loop": "replies", "context": CONTEXT}
+    seq = service.log.last_seq()
+    with locked(home):
+        for path, body in [("/v1/outcomes", outcome), ("/v1/decisions", decision)]:
+            answer = client.post(path, json=body)
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) > 0
+            assert "learning log" in answer.json()["error"]
+        assert client.get("/v1/decisions").status_code == 200  # readers never wait
+        assert client.get("/healthz").status_code == 503
+    assert service.log.last_seq() == seq
+    assert client.post("/v1/outcomes", json=outcome).json()["duplicate"] is False
+    assert client.post("/v1/outcomes", json=outcome).json()["duplicate"] is True
+    assert client.post("/v1/decisions", json=decision).status_code == 200
+    assert len(outcomes(client, id)) == 1
+    assert verify(service)["ok"]
+
+
+def test_a_missing_encoder_is_said_to_be_missing(make_service: Callable[..., Service]) -> None:
+    from agent.console.app import create_app
+    from agent.encoder import Encoder
+    from agent.errors import ModelMissing
+
+    class Gone(Encoder):
+        def encode(self, texts: Any, *, progress: Any = None) -> Any:
+            raise ModelMissing(f"the encoder {self.name!r} cannot be loaded")
+
+    service = make_service()
+    service._make_encoder = Gone
+    service.configure("replies", LoopSettings(), who="test")
+    client = TestClient(create_app(service), base_url="http://localhost")
+    body = {"loop": "replies", "context": CONTEXT, "candidates": [{"id": "a", "text": "b"}]}
+    answer = client.post("/v1/decisions", json=body)
+    assert answer.status_code == 503
+    assert "cannot be loaded" in answer.json()["error"]
+    health = client.get("/healthz")
+    assert (health.status_code, health.json()["log"]) == (503, "ok")
+    assert "cannot be loaded" in health.json()["encoder"]
+
+
+def test_health_and_metrics(client: TestClient, decide: Decide, service: Service) -> None:
+    id = decide()["decision_id"]
+    client.post("/v1/outcomes", json={"decision_id": id, "signal": "thumb", "value": 1})
+    health = client.get("/healthz")
+    assert (health.status_code, health.json()) == (
+        200,
+        {"ok": True, "log": "ok", "encoder": "ok", "seq": service.log.last_seq()},
+    )
+    lines = client.get("/metrics").text.splitlines()
+    assert 'rejoinder_events_total{kind="decision"} 1' in lines
+    assert 'rejoinder_fold_lag_events{loop="replies"} 2' in lines
+    service.catch_up()
+    lines = client.get("/metrics").text.splitlines()
+    assert 'rejoinder_fold_lag_events{loop="replies"} 0' in lines
+    assert 'rejoinder_credits_total{loop="replies"} 1' in lines
+
+
+def test_an_unforeseen_error_is_one_line_too(client: TestClient, service: Service, monkeypatch: Any) -> None:
+    monkeypatch.setattr(service, "loops", lambda: 1 / 0)
+    answer = client.get("/v1/loops")
+    assert (answer.status_code, list(answer.json())) == (500, ["error"])
+    assert "division" not in answer.text

@@ -1,0 +1,180 @@
+"""The pages: what stands on them, that they link up, and that nothing said by anybody becomes markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from agent.console.app import create_app
+from agent.service import Service
+
+Decide = Callable[..., dict[str, Any]]
+VOID = {"meta", "link", "img", "rect", "input", "br"}
+
+
+class Page(HTMLParser):
+    """A page's elements, links and words; closing tags must match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.attributes: set[str] = set()
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(html)
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.links += [value or "" for name, value in attrs if name in {"href", "src", "action"}]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(client: TestClient, path: str, status: int = 200) -> Page:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("text/html")
+    found = Page(answer.text)
+    # The policy allows neither, so they would silently not work.
+    assert "style" not in found.attributes | set(found.tags)
+    assert "script" not in found.tags
+    assert all(link.startswith(("/", "#")) and not link.startswith("//") for link in found.links)
+    return found
+
+
+def test_without_decisions_the_page_says_what_to_do(make_service: Callable[..., Service]) -> None:
+    client = TestClient(create_app(make_service()), base_url="http://127.0.0.1")
+    empty = page(client, "/")
+    assert "No decisions yet" in empty.text
+    assert "Talk to the bot" in empty.text
+    assert "table" not in empty.tags
+
+
+def test_the_list_shows_what_was_said_chosen_and_earned(client: TestClient, decide: Decide) -> None:
+    made = decide(context={"text": "write to jo@example.com about order 12345678"})
+    client.post("/v1/outcomes", json={"decision_id": made["decision_id"], "signal": "rating", "value": 4})
+    decide(context={"text": "and another"})
+    found = page(client, "/")
+    assert "write to [email] about order [number]" in found.text
+    assert "jo@example.com" not in found.text
+    assert made["chosen"] in found.text
+    assert "0.75" in found.text
+    assert "none yet" in found.text
+    assert f"/decisions/{made['decision_id']}" in found.links
+    assert {"caption", "label", "main", "nav"} <= set(found.tags)
+
+
+def test_pages_lead_to_older_and_newer_ones(client: TestClient, decide: Decide) -> None:
+    made = [decide(seed=n)["decision_id"] for n in range(60)][::-1]
+
+    def shown(found: Page) -> list[str]:
+        return [link.rsplit("/", 1)[1] for link in found.links if link.startswith("/decisions/")]
+
+    def link(found: Page, word: str) -> str:
+        return next(link for link in found.links if f"{word}=" in link)
+
+    first = page(client, "/")
+    second = page(client, link(first, "before"))
+    third = page(client, link(second, "before"))
+    assert [shown(first), shown(second), shown(third)] == [made[:25], made[25:50], made[50:]]
+    assert not any("before=" in link for link in third.links)
+    assert not any("after=" in link for link in first.links)
+    back = page(client, link(third, "after"))
+    assert shown(back) == made[25:50]
+    assert shown(page(client, link(back, "after"))) == made[:25]
+
+
+def test_the_list_is_filtered_by_loop(client: TestClient, decide: Decide) -> None:
+    client.post("/v1/loops/other", json={"candidates": [{"id": "only", "text": "hello"}]})
+    decide(loop="other", context={"text": "a word to the other"})
+    decide(context={"text": "a word to the replies"})
+    found = page(client, "/?loop=other")
+    assert "a word to the other" in found.text
+    assert "a word to the replies" not in found.text
+    assert "Nothing here" in page(client, "/?loop=nobody").text
+
+
+def test_a_decision_is_taken_apart(client: TestClient, decide: Decide) -> None:
+    made = decide(
+        candidates=["track", "refund"],
+        conversation="c",
+        message_id="m",
+        context={"text": "where is it", "features": {"intent:track": 0.5}},
+    )
+    id = made["decision_id"]
+    for event, value in (("e1", 0), ("e2", 1)):
+        client.post("/v1/outcomes", json={"decision_id": id, "signal": "thumb", "value": value, "event_id": event})
+    client.patch("/v1/outcomes/e1", json={"value": 1, "who": "lead", "why": "a slip"})
+    client.delete("/v1/outcomes/e2", params={"who": "lead"})
+    found = page(client, f"/decisions/{id}")
+    words = re.sub(r"\s+", " ", found.text)
+    for expected in (
+        "where is it",
+        "Your parcel is on its way.",
+        "Let me look up where your parcel is.",
+        "The refund takes five working days.",
+        "intent:track",
+        "corrected by lead: a slip",
+        "taken back by lead",
+        "The draw repeatsyes",
+        made["turn_id"],
+        f"{100 * made['propensity']:.1f} %",
+    ):
+        assert expected in words, expected
+    assert found.tags.count("svg") == 2
+
+
+def test_nothing_anybody_says_becomes_markup(client: TestClient, decide: Decide) -> None:
+    attack = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+    made = decide(
+        context={"text": attack, "features": {attack: 1.0}, "channel": attack},
+        candidates=[{"id": attack, "text": attack}],
+    )
+    id = made["decision_id"]
+    client.post("/v1/outcomes", json={"decision_id": id, "signal": "thumb", "value": 1, "event_id": "e"})
+    client.delete("/v1/outcomes/e", params={"who": attack, "why": attack})
+    for path in ("/", f"/decisions/{id}"):
+        found = page(client, path)
+        assert attack in found.text
+        assert found.tags.count("img") == 1  # the brand's
+        assert "onerror" not in found.attributes
+    assert attack in page(client, "/", 200).text
+    assert "img" in page(client, f"/decisions/{attack.replace('/', '')}", 404).tags
+
+
+def test_errors_on_pages_are_pages(client: TestClient, monkeypatch: Any, service: Service) -> None:
+    from agent.errors import LogUnavailable
+
+    assert "unknown decision" in page(client, "/decisions/nope", 404).text
+    assert "before" in page(client, "/?before=x", 422).text
+
+    def unavailable() -> list[str]:
+        raise LogUnavailable("the learning log is away")
+
+    monkeypatch.setattr(service, "loops", unavailable)
+    assert "the learning log is away" in page(client, "/", 503).text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0 %"), (1.0, "100 %"), (0.9999, "> 99.9 %"), (0.0001, "< 0.1 %"), (0.5, "50.0 %"), (0.99899, "99.9 %")],
+)
+def test_a_probability_never_looks_more_certain_than_it_is(share: float, text: str) -> None:
+    from agent.console.pages import _percent
+
+    assert _percent(share) == text
