@@ -29,7 +29,7 @@ _COMMON: dict[str, Any] = {
     "prior_intercept": -0.2,
     "prior_match": 0.0,
     "parts": "disjoint",
-    "device": "auto",
+    "device": "cpu",  # one decision is too small a task to send to a GPU and back
 }
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "greedy": _COMMON,
