@@ -56,8 +56,9 @@ _log = logging.getLogger(__name__)
 class BanditPolicy(Policy):
     """Answers a message with the candidate that a contextual bandit chooses.
 
-    It decides only when a message waits for its first action and no loop is active; it is as sure as a rule then
-    (confidence 1.0) but of lower priority, so rules and forms go before it. Below the loop's threshold it abstains.
+    It decides only when a message waits for its first action, no loop is active, and stories and rules do not leave
+    the intent to other actions; it is as sure as a rule then (confidence 1.0) but of lower priority, so rules and
+    forms go before it. Below the loop's threshold it abstains.
 
     Configuration: `candidates` (names of actions, or patterns such as `utter_faq_*`; without it the policy is an
     apprentice that acts on nothing and logs what it would have chosen), `enabled`, and the loop's settings: `policy`,
@@ -153,14 +154,18 @@ class BanditPolicy(Policy):
         live = self._patterns is not None
         if message is None or (message.metadata or {}).get("is_external"):
             return None
-        # A rule takes these for certain: a decision would only be one that is never carried out.
-        if live and (intent in self._lessons.ruled or intent in _ANSWERED_BY_RASA):
-            return None
         situation = situation_of(tracker)
         names = self._candidates(domain)
-        if situation is None or not names:
+        if situation is None or not names or (live and self._is_for_others(intent, names)):
             return None
         return runtime().decide(ACTIONS, situation, candidates=names, live=live)
+
+    def _is_for_others(self, intent: str | None, names: Sequence[str]) -> bool:
+        """Whether rules and stories say that no candidate, or always a rule, answers this intent."""
+        if intent in self._lessons.ruled or intent in _ANSWERED_BY_RASA:
+            return True
+        answering = [action for action, shares in self._lessons.shares.items() if intent in shares]
+        return bool(answering) and not any(action in names for action in answering)
 
     def _candidates(self, domain: Domain) -> list[str]:
         """The names of the candidates, made known to the loop the first time."""

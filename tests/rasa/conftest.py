@@ -1,0 +1,35 @@
+"""What the tests with Rasa share: the shipped assistant, trained once for each state of its sources, and a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rasa.server import RasaServer, run
+
+
+@pytest.fixture(scope="session")
+def cache(pytestconfig: pytest.Config) -> Path:
+    """A folder that lives on between runs: models in it are named by what they were made from."""
+    assert pytestconfig.cache is not None
+    return Path(pytestconfig.cache.mkdir("rejoinder"))
+
+
+@pytest.fixture(scope="session")
+def shipped_model(cache: Path) -> Path:
+    """The shipped assistant's model."""
+    printed = run("-m", "agent", "train", "--json", home=cache / "shipped", folder=cache)
+    return Path(json.loads(printed)["model"])
+
+
+@pytest.fixture(scope="session")
+def shipped(root: Path, shipped_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RasaServer]:
+    """The shipped assistant's server. Tests share it: let each use questions and conversations of its own."""
+    server = RasaServer(tmp_path_factory.mktemp("shipped"), root / "training_data", shipped_model)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
