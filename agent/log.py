@@ -151,8 +151,11 @@ class LearningLog:
             where.append("(loop = ? or loop is null)")
             values.append(loop)
         order = "desc" if newest_first else "asc"
-        sql = f"select {_COLUMNS} from events where {' and '.join(where)} order by seq {order}"
-        yield from map(_event, self._all(sql + (f" limit {int(limit)}" if limit is not None else ""), values))
+        found = f"events where {' and '.join(where)}"
+        if limit is not None:
+            # The few are found in the index alone: a sort of whole rows would read every body there is.
+            found = f"events where seq in (select seq from {found} order by seq {order} limit {int(limit)})"
+        yield from map(_event, self._all(f"select {_COLUMNS} from {found} order by seq {order}", values))
 
     def decisions(self, *, column: str, value: str, before: int | None = None) -> list[Event]:
         """The decisions with this `decision`, `turn` or `conversation`, made before a `seq`, oldest first."""
