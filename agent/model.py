@@ -20,6 +20,7 @@ from agent.settings import LoopSettings
 from agent.snapshots import Snapshots
 from policies.base import Learner
 from policies.types import Candidate, Context, Reward
+from policies.types import InvalidInput as Refused
 
 _FOLDED = (*EVIDENCE, "candidate", "settings")
 _log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ class Model:
             index = body["index"]
             chosen = self.offer(body["candidates"][index], version=body["versions"][index])
             self.learner.revise(context, chosen, old=old, new=new, at=at)
-        except InvalidInput as error:
+        except (InvalidInput, Refused) as error:
             # The fold must go on: one decision that this model cannot learn from is counted, not fatal.
             self.skipped += 1
             _log.warning("loop %s: decision %s teaches nothing: %s", self.loop, decision.id, error)

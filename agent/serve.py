@@ -97,10 +97,10 @@ class _Processes:
         """Return when every address answers, or when asked to stop."""
         deadline = time.monotonic() + _START_SECONDS
         for address in addresses:
-            while not self._asked_to_stop and not _answers(address):
+            while not self._asked_to_stop and (trouble := _trouble(address)):
                 self._check()
                 if time.monotonic() > deadline:
-                    raise RejoinderError(f"{address} did not answer within {_START_SECONDS:.0f} seconds")
+                    raise RejoinderError(f"{address} is not up after {_START_SECONDS:.0f} seconds: {trouble}")
                 time.sleep(0.3)
 
     def wait(self) -> None:
@@ -129,7 +129,13 @@ def _check_free(host: str, port: int) -> None:
             raise InvalidInput(f"port {port} on {host} cannot be used: {error.strerror}") from error
 
 
-def _answers(address: str) -> bool:
-    with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(address, timeout=2):  # noqa: S310 (our own)
-        return True
-    return False
+def _trouble(address: str) -> str | None:
+    """What an address answers or fails with; None when it is up."""
+    try:
+        urllib.request.urlopen(address, timeout=2).close()  # noqa: S310 (our own)
+    except urllib.error.HTTPError as error:
+        with error:
+            return f"{error.code} {error.read(500).decode(errors='replace')}"
+    except OSError as error:
+        return str(error)
+    return None

@@ -30,6 +30,8 @@ from agent.snapshots import Snapshots
 
 # Folding this many credits takes about a second: more is not worth losing with a process.
 SNAPSHOT_EVERY = 2_000
+# Ids that events of other kinds are given, so that repeating them is harmless: an outcome may not take one.
+_OUR_IDS = ("activated:", "candidate:", "message:", "revoked:")
 _log = logging.getLogger(__name__)
 
 
@@ -244,6 +246,8 @@ class Service:
         if actor is not None:
             body["actor"] = self.identity.person(actor)
         id = event_id if event_id is not None else _id()
+        if id.startswith(_OUR_IDS):
+            raise InvalidInput(f"event id {id!r}: ids that begin with {', '.join(_OUR_IDS)} are the log's own")
         when = self._clock() if at is None else at
         event = Event(id, "outcome", when, None, conversation, turn, decision, body)
         return Recorded(id, self._append(event).duplicate)

@@ -82,10 +82,13 @@ def test_an_event_id_used_for_another_outcome_is_a_conflict(service):
         ({"decision": "a", "turn": "b"}, InvalidInput, "exactly one of"),
         ({"decision": "d", "signal": "thump"}, InvalidInput, "unknown signal"),
         ({"decision": "d", "value": 7}, InvalidInput, "value must be"),
+        ({"decision": "{id}", "event_id": "activated:{id}"}, InvalidInput, "are the log's own"),
         ({"decision": "d", "value": float("nan")}, InvalidInput, "value must be"),
     ],
 )
 def test_an_outcome_that_makes_no_sense_is_refused_and_not_kept(service, given, error, says):
+    id = service.decide("replies", asked()).id
+    given = {name: value.format(id=id) if isinstance(value, str) else value for name, value in given.items()}
     with pytest.raises(error, match=says):
         service.record(**{"signal": "thumb", "value": 1, **given})
     assert "outcome" not in service.log.counts()
