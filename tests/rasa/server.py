@@ -84,6 +84,7 @@ class RasaServer:
 
     def stop(self) -> None:
         """End it in the orderly way."""
+        self._client.close()
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGTERM)
             try:
