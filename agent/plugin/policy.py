@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rasa.core.constants import POLICY_PRIORITY
+from rasa.core.constants import MEMOIZATION_POLICY_PRIORITY, POLICY_PRIORITY, RULE_POLICY_PRIORITY
 from rasa.core.policies.policy import Policy, PolicyPrediction, SupportedData
 from rasa.engine.graph import ExecutionContext
 from rasa.engine.recipes.default_recipe import DefaultV1Recipe
@@ -38,6 +38,8 @@ from agent.plugin.situation import situation_of
 from agent.settings import LoopSettings
 
 _FILE = "lessons.json"
+# Between memorised stories and rules: at a tie with either, the order of config.yml would decide.
+_PRIORITY = (MEMOIZATION_POLICY_PRIORITY + RULE_POLICY_PRIORITY) / 2
 _KEY = "rejoinder"  # of what we keep in the metadata of Rasa's events
 _RASA_KEYS = {POLICY_PRIORITY, "max_history", "featurizer", "epochs", "finetuning_epoch_fraction"}
 _OWN_KEYS = {"candidates", "enabled"}
@@ -56,9 +58,9 @@ _log = logging.getLogger(__name__)
 class BanditPolicy(Policy):
     """Answers a message with the candidate that a contextual bandit chooses.
 
-    It decides only when a message waits for its first action, no loop is active, and stories and rules do not leave
-    the intent to other actions; it is as sure as a rule then (confidence 1.0) but of lower priority, so rules and
-    forms go before it. Below the loop's threshold it abstains.
+    It decides only when a message waits for its first action, no form takes the message, and stories and rules do not
+    leave the intent to other actions; it is as sure as a rule then (confidence 1.0) but of lower priority, so rules
+    and forms go before it. Below the loop's threshold it abstains.
 
     Configuration: `candidates` (names of actions, or patterns such as `utter_faq_*`; without it the policy is an
     apprentice that acts on nothing and logs what it would have chosen), `enabled`, and the loop's settings: `policy`,
@@ -73,7 +75,7 @@ class BanditPolicy(Policy):
     @staticmethod
     def get_default_config() -> dict[str, Any]:
         """The configuration unless config.yml says otherwise."""
-        return {POLICY_PRIORITY: 4, "candidates": None, "enabled": True}
+        return {POLICY_PRIORITY: _PRIORITY, "candidates": None, "enabled": True}
 
     @classmethod
     def fingerprint_addon(cls, config: dict[str, Any]) -> str | None:  # noqa: ARG003
@@ -130,7 +132,8 @@ class BanditPolicy(Policy):
         **kwargs: Any,  # noqa: ARG002
     ) -> PolicyPrediction:
         """The choice with confidence 1.0, `action_listen` after it was carried out, and nothing in all other places."""
-        if not self._enabled or tracker.active_loop_name:
+        in_form = tracker.active_loop_name is not None and not tracker.is_active_loop_rejected
+        if not self._enabled or in_form:
             return self._prediction(self._default_predictions(domain))
         if tracker.latest_action_name != ACTION_LISTEN_NAME:
             return self._after(tracker, domain)
@@ -141,11 +144,12 @@ class BanditPolicy(Policy):
         return self._prediction(_certain(chosen.candidate, domain), action_metadata={_KEY: metadata})
 
     def _after(self, tracker: DialogueStateTracker, domain: Domain) -> PolicyPrediction:
-        """Wait for the user once our own choice was carried out; what follows on others' actions is theirs."""
+        """Once our own choice was carried out, wait for the user; what follows on others' actions is theirs."""
         last = tracker.get_last_event_for(ActionExecuted)
         ours = last is not None and _KEY in (last.metadata or {})
         if ours and last.action_name not in self._lessons.continued:
-            return self._prediction(_certain(ACTION_LISTEN_NAME, domain))
+            # A form that refused the message asks again; were it left waiting, it would take no answer any more.
+            return self._prediction(_certain(tracker.active_loop_name or ACTION_LISTEN_NAME, domain))
         return self._prediction(self._default_predictions(domain))
 
     def _choose(self, tracker: DialogueStateTracker, domain: Domain) -> Chosen | None:
