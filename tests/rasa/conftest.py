@@ -11,6 +11,12 @@ import pytest
 from tests.rasa.server import RasaServer, run
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out, where slow tests are not wanted, the file whose import alone takes half a minute."""
+    unwanted = config.option.markexpr in ("not slow", "not rasa")
+    return True if unwanted and collection_path.name == "test_components.py" else None
+
+
 @pytest.fixture(scope="session")
 def cache(pytestconfig: pytest.Config) -> Path:
     """A folder that lives on between runs: models in it are named by what they were made from."""

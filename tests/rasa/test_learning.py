@@ -108,7 +108,8 @@ def test_a_message_delivered_twice_is_answered_once(shipped: RasaServer) -> None
     assert shipped.say("do you wrap presents?", sender=sender, message_id="one") == first
     with ThreadPoolExecutor(4) as pool:
         same = list(pool.map(lambda _: shipped.say("and gift cards?", sender=sender, message_id=2), range(4)))
-    assert same[0] and all(answer == same[0] for answer in same)
+    assert same[0]
+    assert all(answer == same[0] for answer in same)
     log = LearningLog(shipped.home / "learning.db")
     decided = [e.loop for e in log.decisions(column="turn", value=same[0][0]["turn_id"])]
     log.close()
