@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,10 +43,9 @@ def cli() -> None:
 @_as_json
 def train(project: Path, force: bool, as_json: bool) -> None:
     """Train the assistant."""
-    from agent.plugin.assistant import Assistant
-
+    assistant = _assistant(project)
     with _status() as say:
-        model = Assistant(project, home()).train(force=force, progress=say)
+        model = assistant.train(force=force, progress=say)
     _print({"model": str(model)}, as_json)
 
 
@@ -53,9 +53,7 @@ def train(project: Path, force: bool, as_json: bool) -> None:
 @_project
 def chat(project: Path) -> None:
     """Talk to the assistant here; /help lists what can be typed. Input may be piped in."""
-    from agent.plugin.assistant import Assistant
-
-    assistant = Assistant(project, home())  # first: it quietens what the next import would have loaded loudly
+    assistant = _assistant(project)
     from agent.plugin.chat import chat as talk
 
     with _status() as say:
@@ -74,11 +72,11 @@ def chat(project: Path) -> None:
 )
 def serve(project: Path, host: str, port: int, console_port: int) -> None:
     """Run the assistant with its channels, and the console, until stopped."""
-    from agent.plugin.assistant import Assistant
     from agent.serve import serve as run
 
+    assistant = _assistant(project)
     with _status() as say:
-        model = Assistant(project, home()).train(progress=say)
+        model = assistant.train(progress=say)
     run(project, model, home(), host=host, port=port, console_port=console_port, say=_err.print)
 
 
@@ -178,6 +176,15 @@ def _fail(message: str, code: int) -> None:
     one_line = " ".join(message.split())
     click.echo(f"rejoinder: {one_line}", err=True)
     sys.exit(code)
+
+
+def _assistant(project: Path) -> Any:
+    from agent.serve import quiet
+
+    os.environ.update(quiet(home()))  # before Rasa is imported: TensorFlow reads it once
+    from agent.plugin.assistant import Assistant
+
+    return Assistant(project, home())
 
 
 @contextmanager

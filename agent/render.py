@@ -9,7 +9,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_SHOWN = 8
+_SHOWN = 8  # candidates
+_FAINT = 0.005  # a cue weaker than this would be shown as 0.00
 
 
 def explanation(found: dict[str, Any]) -> RenderableType:
@@ -19,11 +20,12 @@ def explanation(found: dict[str, Any]) -> RenderableType:
     table.add_column("candidate", overflow="fold")
     for name in (*names, "expected", "±", "probability"):
         table.add_column(name, justify="right", no_wrap=True)
+    common = _common([row["candidate"] for row in found["candidates"]])
     shown = [row for row in found["candidates"] if row["eligible"]][:_SHOWN]
     for row in shown:
         cells = [f"{row['parts'][name]:+.3f}" for name in names]
         cells += [f"{row['expected']:.3f}", f"{row['deviation']:.3f}", f"{row['probability']:.3f}"]
-        table.add_row(row["candidate"], *cells, style="bold" if row["chosen"] else None)
+        table.add_row(row["candidate"].removeprefix(common), *cells, style="bold" if row["chosen"] else None)
     rest = len(found["candidates"]) - len(shown)
     lines: list[RenderableType] = [_headline(found), table]
     if rest:
@@ -42,12 +44,18 @@ def print_report(console: Console, rows: dict[str, Any]) -> None:
     console.print(table)
 
 
+def _common(names: list[str]) -> str:
+    """What all names begin with up to a slash: of the wordings of one response its name, which the headline tells."""
+    head = "".join(names[0].rpartition("/")[:2])
+    return head if all(name.startswith(head) for name in names) else ""
+
+
 def _headline(found: dict[str, Any]) -> Text:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["at"]))
     line = Text.assemble((found["chosen"], "bold"), f"  loop {found['loop']}, {found['policy']}, {when}")
-    if found["features"]:
-        cues = ", ".join(f"{name} {value:.2f}" for name, value in found["features"].items())
-        line.append(f"\ncues: {cues}", style="dim")
+    cues = [f"{name} {value:.2f}" for name, value in found["features"].items() if abs(value) >= _FAINT]
+    if cues:
+        line.append(f"\ncues: {', '.join(cues)}", style="dim")
     if not found["repeats"]:
         line.append("\nthe logged draw does not repeat: run `rejoinder verify`", style="bold red")
     return line

@@ -8,6 +8,7 @@ import hashlib
 import io
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ class Assistant:
         model = self.model
         if force or not model.is_file():
             progress("training the assistant (a minute or two, until something changes)")
-            with _quiet():
+            with _quiet(), _steps(progress):
                 self._train(model, force)
             _keep_newest(model)
         return model
@@ -118,6 +119,27 @@ def _quiet() -> Iterator[None]:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
         warnings.simplefilter("ignore")  # Rasa asked to see them once each
         yield
+
+
+@contextlib.contextmanager
+def _steps(progress: Callable[[str], None]) -> Iterator[None]:
+    """Tells which component is being trained, as Rasa would log it."""
+    started = re.compile(r"Starting to train component '(\w+)'")
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if found := started.search(record.getMessage()):
+                progress(f"training {found[1]}")
+
+    hooks, listener = logging.getLogger("rasa.engine.training.hooks"), Listener()
+    hooks.setLevel(logging.INFO)
+    hooks.addHandler(listener)
+    hooks.propagate = False
+    try:
+        yield
+    finally:
+        hooks.removeHandler(listener)
+        hooks.propagate = True
 
 
 def _loop() -> asyncio.AbstractEventLoop:
