@@ -26,7 +26,7 @@ $(STAMP): requirements.txt pyproject.toml .python-version
 	echo "Setting up $(VENV)/ with Python $$(cat .python-version): a few GB the first time, then seconds."; \
 	"$$uv" venv --quiet --allow-existing $(VENV) || \
 		{ echo "Python $$(cat .python-version) was not found and could not be fetched: install it first." >&2; exit 1; }; \
-	"$$uv" pip sync --python $(PYTHON) --require-hashes --build-constraints requirements.txt requirements.txt && \
+	"$$uv" pip sync --compile-bytecode --python $(PYTHON) --require-hashes --build-constraints requirements.txt requirements.txt && \
 	"$$uv" pip install --quiet --python $(PYTHON) --no-deps --build-constraints requirements.txt --editable .
 	@touch $@
 

@@ -26,6 +26,8 @@ from agent.plugin.transcript import Transcript
 # Some hours of a busy bot; what comes while this many wait is dropped, and said so.
 _LONGEST_QUEUE = 100_000
 _RETRY_SECONDS = 1.0
+# Events come while their turn's answer is still to be sent: that goes first.
+_SETTLE_SECONDS = 0.05
 _CLOSING_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
@@ -102,7 +104,11 @@ class LearningLogBroker(EventBroker):
 
     def _write(self) -> None:
         while True:
-            event = self._queue.get()
+            if self._queue.empty():
+                event = self._queue.get()
+                time.sleep(_SETTLE_SECONDS)
+            else:
+                event = self._queue.get()
             try:
                 self._insist(lambda event=event: self._transcript.add(event))  # type: ignore[misc]
             except RejoinderError as error:

@@ -7,12 +7,15 @@ by what was learned so far and no decision is made; where it cannot even be open
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from agent.candidates import Reply
 from agent.decision import Situation
@@ -181,6 +184,9 @@ _runtimes: dict[Path, Runtime] = {}
 def encoder(name: str) -> Encoder:
     """The encoder of this name, one a process: what one component has encoded, no other encodes again."""
     with _lock:
+        if not _encoders and "OMP_NUM_THREADS" not in os.environ:
+            # One message is too short to share: 21 ms on one thread, on two of two busy cores up to 500 (they spin).
+            torch.set_num_threads(1)
         return _encoders.setdefault(name, Encoder(name))
 
 
