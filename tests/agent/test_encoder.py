@@ -52,7 +52,7 @@ def test_references_are_the_texts_own():
 
 
 def test_a_model_that_is_not_there_is_named():
-    with pytest.raises(ModelMissing, match="the encoder './no/such/folder' cannot be loaded"):
+    with pytest.raises(ModelMissing, match=r"the encoder '\./no/such/folder' cannot be loaded"):
         Encoder("./no/such/folder").encode(["x"])
 
 
