@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from rasa.core.channels.channel import CollectingOutputChannel, UserMessage
+from rasa.core.channels.channel import UserMessage
 from rich.console import Console
 from rich.text import Text
 
@@ -16,6 +16,8 @@ from agent import render
 from agent.errors import RejoinderError, Unknown
 from agent.explain import explain
 from agent.plugin.assistant import Assistant
+from agent.plugin.events import LearningLogBroker
+from agent.plugin.output import AnnotatedOutput
 from agent.plugin.runtime import runtime
 from agent.service import Service
 
@@ -28,19 +30,6 @@ HELP = """\
 /quit       leave (end of file does, too)
 Anything else is said to the assistant."""
 _CHANNEL = "terminal"
-
-
-class Collector(CollectingOutputChannel):
-    """Collects what the assistant sends, each message whole, with what was added to it on the way."""
-
-    @classmethod
-    def name(cls) -> str:
-        """The channel's name."""
-        return _CHANNEL
-
-    async def send_response(self, recipient_id: str, message: dict[str, Any]) -> None:
-        """Keep the message."""
-        self.messages.append({"recipient_id": recipient_id, **message})
 
 
 @dataclass
@@ -125,7 +114,7 @@ async def _say(assistant: Assistant, conversation: _Conversation, line: str, con
     if line.isdigit() and 1 <= int(line) <= len(conversation.payloads):
         text = conversation.payloads[int(line) - 1]
     conversation.message_id = uuid.uuid4().hex
-    channel = Collector()
+    channel = AnnotatedOutput(_CHANNEL)
     await assistant.agent.handle_message(
         UserMessage(text, channel, conversation.id, input_channel=_CHANNEL, message_id=conversation.message_id)
     )
@@ -134,6 +123,8 @@ async def _say(assistant: Assistant, conversation: _Conversation, line: str, con
         _show(message, conversation, console)
     if not channel.messages:
         console.print("(no reply)", style="dim")
+    if (broker := _broker(assistant)) is not None:
+        broker.flush()  # what /why tells next is what was really sent
 
 
 def _show(message: dict[str, Any], conversation: _Conversation, console: Console) -> None:
@@ -147,7 +138,13 @@ def _show(message: dict[str, Any], conversation: _Conversation, console: Console
 
 async def _close(assistant: Assistant) -> None:
     """Let the broker write what it still holds, and the service keep its snapshots."""
-    broker = getattr(assistant.agent.tracker_store, "event_broker", None)
-    if broker is not None:
+    if (broker := _broker(assistant)) is not None:
         await broker.close()
     runtime().close()
+
+
+def _broker(assistant: Assistant) -> LearningLogBroker | None:
+    """Our event broker, where endpoints.yml names it."""
+    store = assistant.agent.tracker_store
+    broker = getattr(getattr(store, "_tracker_store", store), "event_broker", None)
+    return broker if isinstance(broker, LearningLogBroker) else None
