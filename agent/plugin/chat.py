@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TextIO
 
 from rasa.core.channels.channel import UserMessage
@@ -30,6 +32,7 @@ HELP = """\
 /quit       leave (end of file does, too)
 Anything else is said to the assistant."""
 _CHANNEL = "terminal"
+_PROMPT = "you  "
 
 
 @dataclass
@@ -59,15 +62,27 @@ def chat(assistant: Assistant, lines: TextIO, console: Console) -> None:
 
 
 def _typed(lines: TextIO, console: Console) -> Iterator[str]:
-    """The lines as they come, stripped; what is piped in is shown, so that the output reads as a conversation."""
-    while True:
-        console.print("you  ", style="bold cyan", end="")
-        line = lines.readline()
-        if not line.endswith("\n") or not lines.isatty():
-            console.print(Text(line.rstrip("\n")))
-        if not line:
-            return
-        yield line.strip()
+    """The lines as they come, stripped, until there are no more."""
+    read = _ask if lines.isatty() else partial(_piped, lines, console)
+    with suppress(EOFError):
+        while True:
+            yield read().strip()
+    console.print()
+
+
+def _ask() -> str:
+    with suppress(ImportError):  # where there is none, lines cannot be edited or recalled
+        import readline  # noqa: F401
+    return input(_PROMPT)
+
+
+def _piped(lines: TextIO, console: Console) -> str:
+    """The next line of a pipe, shown, so that the output reads as a conversation."""
+    line = lines.readline()
+    if not line:
+        raise EOFError
+    console.print(Text.assemble((_PROMPT, "bold cyan"), line.rstrip("\n")))
+    return line
 
 
 def _command(line: str, conversation: _Conversation, console: Console) -> None:
