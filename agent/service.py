@@ -298,7 +298,7 @@ class Service:
 
     def snapshots(self, loop: str) -> Snapshots:
         """Where the folds of a loop are kept."""
-        return Snapshots(self.home / "snapshots" / _file_name(loop))
+        return Snapshots(self.home, loop)
 
     def encoder(self, name: str) -> Encoder:
         """The encoder of this name, loaded once a process."""
@@ -400,8 +400,3 @@ def _id() -> str:
 
 def _candidate_event(loop: str, id: str, version: int) -> str:
     return f"candidate:{loop}:{id}:{version}"
-
-
-def _file_name(loop: str) -> str:
-    """A loop's name as a folder: what a file system might not take is escaped."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else f"%{ord(c):x}" for c in loop)

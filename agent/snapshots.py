@@ -27,10 +27,10 @@ class Snapshot:
 
 
 class Snapshots:
-    """The snapshots of one loop, as `<folder>/<model version>-<seq>.safetensors`."""
+    """The snapshots of one loop, as `<home>/snapshots/<loop>/<model version>-<seq>.safetensors`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, home: Path, loop: str) -> None:
+        self.folder = home / "snapshots" / _folder_name(loop)
 
     def save(self, version: str, seq: int, state: Mapping[str, Tensor]) -> Path:
         """Write aside, then rename: a reader never sees half a snapshot. Older ones of the version are removed."""
@@ -67,3 +67,8 @@ class Snapshots:
             if seq.isdigit():
                 found.append((int(seq), path))
         return sorted(found, reverse=True)
+
+
+def _folder_name(loop: str) -> str:
+    """A loop's name as a folder's: what a file system might not take is escaped."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else f"%{ord(c):x}" for c in loop)
