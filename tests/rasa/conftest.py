@@ -5,16 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.rasa.server import RasaServer, run
 
+if TYPE_CHECKING:
+    from agent.plugin.runtime import Runtime
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out, where slow tests are not wanted, the file whose import alone takes half a minute."""
-    unwanted = config.option.markexpr in ("not slow", "not rasa")
-    return True if unwanted and collection_path.name == "test_components.py" else None
+    """Leave out, where slow tests are not wanted, the files that import Rasa: that alone takes half a minute."""
+    unwanted = config.option.markexpr in ("not slow", "not rasa") and collection_path.match("test_*.py")
+    return True if unwanted and 'importorskip("rasa")' in collection_path.read_text(encoding="utf-8") else None
+
+
+@pytest.fixture
+def shared(home: Path) -> Iterator[Runtime]:
+    """The runtime of this test's home."""
+    from agent.plugin.runtime import runtime
+
+    found = runtime()
+    assert found.home == home
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")

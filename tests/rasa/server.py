@@ -39,9 +39,9 @@ def run(*arguments: str, home: Path, folder: Path, seconds: float = 540.0) -> st
 
 
 class RasaServer:
-    """`rasa run` on a free port, in a folder that holds its state."""
+    """`rasa run` on a free port, in a folder that holds its state; without a model, one can be put in later."""
 
-    def __init__(self, folder: Path, project: Path, model: Path) -> None:
+    def __init__(self, folder: Path, project: Path, model: Path | None) -> None:
         self.home = folder / ".rejoinder"
         self.home.mkdir(parents=True, exist_ok=True)
         with socket.socket() as free:
@@ -50,13 +50,15 @@ class RasaServer:
         self.log = folder / "server.log"
         self._folder = folder
         self._command = [sys.executable, "-m", "rasa", "run", "-i", "127.0.0.1", "--port", str(self.port)]
-        self._command += ["--model", str(model), "--endpoints", str(project / "endpoints.yml")]
+        # Without a model, Rasa starts only to be given one by its API.
+        self._command += ["--enable-api"] if model is None else ["--model", str(model)]
+        self._command += ["--endpoints", str(project / "endpoints.yml")]
         self._command += ["--credentials", str(project / "credentials.yml")]
         self._process: subprocess.Popen[bytes] | None = None
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60.0)
 
     def start(self) -> RasaServer:
-        """Start, and wait until the model is loaded."""
+        """Start, and wait until it answers: by then, the model is loaded."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -96,6 +98,11 @@ class RasaServer:
         """Post JSON, or the very bytes given."""
         content = json.dumps(body).encode() if raw is None else raw
         return self._client.post(path, content=content, headers={"Content-Type": "application/json"})
+
+    def load(self, model: Path) -> None:
+        """Put a model in, by Rasa's API."""
+        answer = self._client.put("/model", json={"model_file": str(model)})
+        assert answer.status_code == 204, answer.text
 
     def say(self, text: str, *, sender: str | None = None, **more: Any) -> list[dict[str, Any]]:
         """What the assistant answers, by our channel; in a new conversation unless a sender is named."""
