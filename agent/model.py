@@ -119,7 +119,11 @@ class Model:
         kept = self._snapshots.newest(self.settings.version, upto) if self._snapshots is not None else None
         if kept is None:
             return
-        self._learner.load_state_dict(kept.state)
+        try:
+            self._learner.load_state_dict(kept.state)
+        except Refused as error:
+            _log.warning("loop %s: its snapshot is of another version (%s); folding from nothing", self.loop, error)
+            return
         self.seq = kept.seq
         for event in self._log.read(upto=self.seq, kinds=("candidate",), loop=self.loop):
             self.library.apply(event)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import policies
 from agent.candidates import Reply
 from agent.decision import Decision, Frame, Situation, body_of, frame
 from agent.encoder import Encoder, reference
@@ -95,7 +94,6 @@ class Service:
             model.catch_up()
             if model.exists and model.settings == settings:
                 return
-            policies.create(settings.policy, **settings.learner)  # refuse before it is in the log for good
             body = {"settings": settings.as_body(), "who": who}
             self._append(Event(_id(), "settings", self._clock(), loop=loop, body=body))
             model.catch_up()

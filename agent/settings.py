@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import policies
 from agent.encoder import DEFAULT_ENCODER
 from agent.errors import InvalidInput
 
 HOME_VARIABLE = "REJOINDER_HOME"
+# What a value means depends on the policy: alpha is an amount of optimism to one, of noise to another.
+_EXPLORATION = ("alpha", "epsilon")
 
 
 def home() -> Path:
@@ -26,7 +29,8 @@ def home() -> Path:
 class LoopSettings:
     """How one loop chooses and learns. Recorded as an event: the fold reads no settings file.
 
-    `policy` and `learner` are what `policies.create` takes. `history` (0 to 1) is how much of each earlier user
+    `policy` and `learner` are what `policies.create` takes; every setting of the learner is filled in, so that what a
+    log says does not hang on the defaults of a later version. `history` (0 to 1) is how much of each earlier user
     message still weighs in the context against the one after it; 0 looks at the last message alone. `threshold`
     is the least expected reward at which the loop decides at all; below it, it abstains.
     """
@@ -41,17 +45,28 @@ class LoopSettings:
         _check_number("history", self.history, 0.0, 1.0)
         if self.threshold is not None:
             _check_number("threshold", self.threshold, -math.inf, math.inf)
+        try:
+            learner = policies.create(self.policy, **self.learner).settings
+        except (TypeError, policies.InvalidInput) as error:
+            raise InvalidInput(str(error)) from error
+        # The device is where to compute, not what: it stays with the machine that asked for it.
+        full = {name: value for name, value in learner.items() if name != "device" or name in self.learner}
+        object.__setattr__(self, "learner", full)
 
     @classmethod
     def of(cls, given: Mapping[str, Any], *, where: str, base: LoopSettings | None = None) -> LoopSettings:
         """Settings from a mapping as people write it: a loop's own keys, and the learner's beside them.
+
+        What is not given is as in `base`, but for how much to explore where another policy is named.
 
         Raises:
             InvalidInput: a value of the wrong kind; `where` names the place it was written in.
         """
         base = base or cls()
         own = {f.name for f in fields(cls)} - {"learner"}
-        learner = {**base.learner, **{key: value for key, value in given.items() if key not in own}}
+        same = given.get("policy", base.policy) == base.policy
+        learner = {key: value for key, value in base.learner.items() if same or key not in _EXPLORATION}
+        learner |= {key: value for key, value in given.items() if key not in own}
         try:
             return replace(base, **{k: v for k, v in given.items() if k in own}, learner=learner)
         except (TypeError, InvalidInput) as error:
@@ -64,7 +79,8 @@ class LoopSettings:
     @property
     def version(self) -> str:
         """The model version: the hash of all that decides what the fold computes (12 hex digits)."""
-        decisive = {"policy": self.policy, "learner": dict(self.learner), "encoder": self.encoder}
+        learner = {name: value for name, value in self.learner.items() if name != "device"}
+        decisive = {"policy": self.policy, "learner": learner, "encoder": self.encoder}
         canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

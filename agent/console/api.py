@@ -14,7 +14,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from agent.candidates import Reply
 from agent.console.bodies import LONGEST_ID, CandidateBody, CorrectionBody, DecisionBody, LoopBody, OutcomeBody
 from agent.console.views import MOST_ROWS, brief, page_of
-from agent.errors import Conflict
+from agent.errors import Conflict, InvalidInput
 from agent.explain import explain
 from agent.service import Recorded, Service
 from agent.settings import LoopSettings
@@ -137,8 +137,10 @@ def create_loop(request: Request, response: Response, loop: LoopName, body: Loop
 def _settings(body: LoopBody, *, where: str) -> LoopSettings:
     own = {name: getattr(body, name) for name in ("policy", "history", "threshold")}
     given = {name: value for name, value in own.items() if value is not None}
-    base = LoopSettings(learner=body.learner)
-    return LoopSettings.of(given, where=where, base=base)
+    try:
+        return LoopSettings(learner=body.learner, **given)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from error
 
 
 def _add(service: Service, loop: str, offered: Sequence[CandidateBody], *, update: bool) -> None:

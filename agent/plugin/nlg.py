@@ -16,10 +16,9 @@ from rasa.shared.core.domain import Domain
 from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.utils.endpoints import EndpointConfig
 
-import policies
 from agent.candidates import Reply
 from agent.decision import Situation
-from agent.errors import InvalidInput, RejoinderError
+from agent.errors import RejoinderError
 from agent.plugin.runtime import ACTIONS, RESPONSES, Chosen, runtime
 from agent.plugin.situation import situation_of
 from agent.settings import LoopSettings
@@ -106,12 +105,7 @@ class BanditResponses(TemplatedNaturalLanguageGenerator):
 
 
 def _settings(options: dict[str, Any]) -> LoopSettings:
-    settings = LoopSettings.of(options, where="nlg in endpoints.yml", base=DEFAULTS)
-    try:
-        policies.create(settings.policy, **settings.learner)
-    except ValueError as error:
-        raise InvalidInput(f"nlg in endpoints.yml: {error}") from error
-    return settings
+    return LoopSettings.of(options, where="nlg in endpoints.yml", base=DEFAULTS)
 
 
 def _origin(utter: str, situation: Situation | None, wording: Chosen | None) -> dict[str, Any]:

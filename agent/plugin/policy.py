@@ -28,8 +28,8 @@ from rasa.shared.core.events import ActionExecuted
 from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.shared.exceptions import InvalidConfigException
 
-import policies
 from agent.candidates import Reply
+from agent.errors import InvalidInput
 from agent.plugin import lessons
 from agent.plugin.fingerprint import source_of
 from agent.plugin.lessons import Lessons
@@ -211,11 +211,9 @@ def _patterns(given: Any) -> tuple[str, ...] | None:
 def _settings(config: dict[str, Any]) -> LoopSettings:
     given = {key: value for key, value in config.items() if key not in _RASA_KEYS | _OWN_KEYS}
     try:
-        settings = LoopSettings.of(given, where="BanditPolicy", base=DEFAULTS)
-        policies.create(settings.policy, **settings.learner)
-    except ValueError as error:
-        raise InvalidConfigException(f"BanditPolicy in config.yml: {error}") from error
-    return settings
+        return LoopSettings.of(given, where="BanditPolicy in config.yml", base=DEFAULTS)
+    except InvalidInput as error:
+        raise InvalidConfigException(str(error)) from error
 
 
 def _reply(name: str, domain: Domain, learned: Lessons) -> Reply:

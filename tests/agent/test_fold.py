@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import policies
 from agent.log import LearningLog
 from agent.model import Model
 from agent.service import Service
@@ -128,6 +129,15 @@ def test_a_snapshot_gives_the_model_back_and_losing_it_loses_nothing(open_servic
     kept.write_bytes(b"half a snap")
     torch.testing.assert_close(scores(open_service().model("replies").learner), before, rtol=0, atol=1e-12)
     kept.unlink()
+    torch.testing.assert_close(scores(open_service().model("replies").learner), before, rtol=0, atol=1e-12)
+
+
+def test_a_snapshot_that_was_made_otherwise_is_passed_over(open_service, service):
+    decision = service.decide("replies", asked())
+    service.record(signal="thumb", value=1, decision=decision.id)
+    model = service.model("replies")
+    before, version, seq = scores(model.learner), model.settings.version, service.log.last_seq()
+    service.snapshots("replies").save(version, seq, policies.create("lints", ridge=9.0).state_dict())
     torch.testing.assert_close(scores(open_service().model("replies").learner), before, rtol=0, atol=1e-12)
 
 
