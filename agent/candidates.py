@@ -100,7 +100,7 @@ class Library:
         return changed
 
 
-def candidate(reply: Reply, vectors: Mapping[str, array[float]], *, eligible: bool = True) -> Candidate:
+def candidate(reply: Reply, vectors: Mapping[str, array[float]]) -> Candidate:
     """A reply as the learners see it: its vector (d floats) is the mean direction of its texts' embeddings."""
     rows = [vectors[ref] for ref in reply.refs if ref in vectors]
     vector = None
@@ -110,7 +110,7 @@ def candidate(reply: Reply, vectors: Mapping[str, array[float]], *, eligible: bo
         id=reply.id,
         vector=vector,
         features=dict(reply.features),
-        eligible=eligible and reply.state == "enabled",
+        eligible=reply.state == "enabled",
     )
 
 

@@ -93,7 +93,7 @@ class Model:
             self._snapshots.save(self.settings.version, self.seq, self._learner.state_dict())
             self.folded = 0
 
-    def offer(self, id: str, *, version: int | None = None, eligible: bool = True) -> Candidate:
+    def offer(self, id: str, *, version: int | None = None) -> Candidate:
         """A candidate as the learner sees it, in its latest version unless another is asked for.
 
         Raises:
@@ -106,9 +106,7 @@ class Model:
             known = candidate(reply, vectors)
             if len(vectors) == len(set(reply.refs)):  # else it is yet to be encoded
                 self._offered[id, reply.version] = known
-        if eligible:
-            return known
-        return Candidate(id=known.id, vector=known.vector, features=known.features, eligible=False)
+        return known
 
     def _restart(self, upto: int) -> None:
         """Begin again under the settings now in force: from the newest snapshot made under them, else from nothing."""
