@@ -7,7 +7,7 @@ from typing import Any
 
 from policies.base import Learner, draw
 from policies.linear import LinearLearner
-from policies.types import Candidate, Choice, Context, InvalidInput, Reward, Scores
+from policies.types import Candidate, Choice, Context, InvalidInput, Offer, Reward, Scores
 
 __all__ = [
     "Candidate",
@@ -16,6 +16,7 @@ __all__ = [
     "InvalidInput",
     "Learner",
     "NAMES",
+    "Offer",
     "Reward",
     "Scores",
     "create",

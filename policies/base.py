@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from policies.types import Candidate, Choice, Context, InvalidInput, Reward, Scores
+from policies.types import Candidate, Choice, Context, InvalidInput, Offer, Reward, Scores
 
 Seed = int | str
 
@@ -67,8 +67,13 @@ class Learner(ABC):
         old: Reward | None,
         new: Reward | None,
         at: float = 0.0,
+        offer: Offer | None = None,
     ) -> None:
-        """Replace the reward `old` of a past choice by `new`; None stands for "no reward" on either side."""
+        """Replace the reward `old` of a past choice by `new`; None stands for "no reward" on either side.
+
+        `at` is when the choice was made: a learner that forgets discounts it by its age. A learner that is not
+        additive takes new rewards only: it raises InvalidInput where `old` is one, and is refolded instead.
+        """
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:
@@ -127,9 +132,10 @@ class Learner(ABC):
         *,
         weight: float = 1.0,
         at: float = 0.0,
+        offer: Offer | None = None,
     ) -> None:
         """Take in the reward that the candidate earned in the context; any finite number."""
-        self.revise(context, candidate, old=None, new=Reward(reward, weight), at=at)
+        self.revise(context, candidate, old=None, new=Reward(reward, weight), at=at, offer=offer)
 
     def _distribution(self, scores: Scores, candidates: Sequence[Candidate]) -> Tensor:
         return self.distribution(scores, [candidate.eligible for candidate in candidates])

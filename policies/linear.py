@@ -22,7 +22,7 @@ from torch import Tensor
 from policies import exploration
 from policies.base import Learner, check_candidates
 from policies.gaussian import Gaussian
-from policies.types import Candidate, Context, InvalidInput, Reward, Scores, Vector
+from policies.types import Candidate, Context, InvalidInput, Offer, Reward, Scores, Vector
 
 _SHARED = ""
 _STATE = ("theta", "response", "rows", "weights", "factors", "precision", "base", "absorbed")
@@ -157,6 +157,7 @@ class LinearLearner(Learner):
         old: Reward | None,
         new: Reward | None,
         at: float = 0.0,  # noqa: ARG002
+        offer: Offer | None = None,  # noqa: ARG002
     ) -> None:
         """A += (w' - w) x x^T and b += (w' r' - w r) x, where r is the reward less the prior.
 

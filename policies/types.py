@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,11 +28,13 @@ class Context:
 
     vector: (d,) floats, such as a sentence embedding; d is fixed by the first context learned from.
     features: named numbers, matched by name against those of a candidate.
+    blocks: further named vectors, such as the embedding of the bot's last reply; each name has a length of its own.
     Instances are equal only to themselves: a vector may be an array, which has no single truth value.
     """
 
     vector: Vector
     features: Mapping[str, float] = field(default_factory=dict)
+    blocks: Mapping[str, Vector] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +66,21 @@ class Reward:
             raise InvalidInput(f"reward value: {self.value!r} is not finite")
         if not (math.isfinite(self.weight) and self.weight >= 0.0):
             raise InvalidInput(f"reward weight: {self.weight!r} is not a finite number >= 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Offer:
+    """What a past choice was made among: the candidates as offered then, and the propensity of the one chosen.
+
+    Only learners that weigh what they do by what they might have done (an ensemble) need it.
+    """
+
+    candidates: Sequence[Candidate]
+    propensity: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.propensity <= 1.0:
+            raise InvalidInput(f"offer: the propensity {self.propensity!r} is outside (0, 1]")
 
 
 @dataclass(frozen=True, eq=False)
