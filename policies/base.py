@@ -51,6 +51,11 @@ class Learner(ABC):
     name: str
 
     @property
+    def needs_offer(self) -> bool:
+        """Whether `learn` and `revise` make use of what the choice was made among (`Offer`)."""
+        return False
+
+    @property
     def epsilon(self) -> float:
         """The share of choices spread evenly over the eligible now."""
         return 0.0
