@@ -39,8 +39,8 @@ def create(name: str, **settings: Any) -> Learner:
     1 / sqrt(2), 0 for never.
     prior_slope, prior_intercept: the score of an untrained candidate is intercept + slope * cosine of its
     vector and the context's; 0 where it has no vector. prior_match: added per product of features of the same
-    name. rivals, rival_weight: for loops where one candidate is right: of how many of the best-scored others a reward is
-    taken to say that they would have earned nothing, and how much that counts. device: "auto", "cpu" or "cuda".
+    name. rivals, rival_weight: for loops where one candidate is right: of how many of the best-scored others a reward
+    is taken to say that they would have earned nothing, and how much that counts. device: "auto", "cpu" or "cuda".
     Of some: alpha (linucb, linucb_hybrid, lints): how much uncertainty counts as promise: an amount of exploration,
     not of noise. gamma, gamma_exponent (squarecb): a gap counts gamma * rewards^exponent; elimination: deviations by
     which a candidate must be worse to be left out, 0 leaves none out.
