@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from policies.base import Learner, draw
+from policies.bootstrapped import BootstrappedLearner
+from policies.ensemble import Ensemble
 from policies.linear import LinearLearner
+from policies.logistic import LogisticLearner
+from policies.residual import ResidualLearner
 from policies.settings import DEFAULTS, settings_of
 from policies.types import Candidate, Choice, Context, InvalidInput, Offer, Reward, Scores
 
@@ -25,6 +29,11 @@ __all__ = [
 
 #: the learners there are.
 NAMES: tuple[str, ...] = tuple(DEFAULTS)
+_KINDS: dict[str, type[ResidualLearner]] = {
+    "logistic": LogisticLearner,
+    "bootstrapped": BootstrappedLearner,
+    "ensemble": Ensemble,
+}
 
 
 def create(name: str, **settings: Any) -> Learner:
@@ -41,9 +50,13 @@ def create(name: str, **settings: Any) -> Learner:
     vector and the context's; 0 where it has no vector. prior_match: added per product of features of the same
     name. rivals, rival_weight: for loops where one candidate is right: of how many of the best-scored others a reward
     is taken to say that they would have earned nothing, and how much that counts. device: "auto", "cpu" or "cuda".
-    Of some: alpha (linucb, linucb_hybrid, lints): how much uncertainty counts as promise: an amount of exploration,
-    not of noise. gamma, gamma_exponent (squarecb): a gap counts gamma * rewards^exponent; elimination: deviations by
-    which a candidate must be worse to be left out, 0 leaves none out.
+    Of some: alpha (linucb, linucb_hybrid, lints, logistic): how much uncertainty counts as promise: an amount of
+    exploration, not of noise; in bootstrapped, by how much of the prior's deviation untrained replicas differ.
+    gamma, gamma_exponent (squarecb): a gap counts gamma * rewards^exponent; elimination: deviations by which a
+    candidate must be worse to be left out, 0 leaves none out. replicas (bootstrapped): 2 to 256.
+    members (ensemble): names of linear learners, or mappings of "policy" and what sets how it explores; weighing:
+    "exponential" or "log_barrier"; rate: how fast shares follow what members earn; mix: the least share of a member.
+    logistic learns from rewards in [0, 1] only. logistic, bootstrapped and ensemble are not additive.
     Raises InvalidInput for an unknown name or setting, or a value out of range.
     """
-    return LinearLearner(name, settings_of(name, settings))
+    return _KINDS.get(name, LinearLearner)(name, settings_of(name, settings))

@@ -6,28 +6,23 @@ problem. Laws speak of the public interface only, so that they hold for learners
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
-from policies.base import Learner
+from policies.base import Learner, draw
+from policies.process import Observation, joint, regression
 from policies.simulate import LinearWorld, play
-from policies.types import Candidate, Context, InvalidInput, Reward
+from policies.types import Candidate, Context, InvalidInput, Offer, Reward, Scores
 
 Maker = Callable[[], Learner]
 
 #: what floating point may differ by where arithmetic is exact on paper.
 TOLERANCE = 1e-8
-
-
-class Observation(NamedTuple):
-    """One reward for one candidate in one context."""
-
-    context: Context
-    candidate: Candidate
-    reward: Reward
 
 
 def untrained_equals_prior(make: Maker, *, seed: int = 0) -> None:
@@ -50,10 +45,27 @@ def online_equals_batch(make: Maker, *, seed: int = 0) -> None:
     scores, prior = learner.scores(context, world.candidates), untrained.scores(context, world.candidates)
     for index, candidate in enumerate(world.candidates):
         own = [o for o in observations if o.candidate is candidate]
-        mean, variance = _regression(own, untrained, context)
+        mean, variance = regression(own, untrained, context)
         _require(abs(float(scores.mean[index] - prior.mean[index]) - mean) < TOLERANCE, "the mean is not the batch's")
         error = abs(float(scores.deviation[index].square()) - variance)
         _require(error < TOLERANCE, "the variance is not the batch solution's")
+
+
+def hybrid_equals_the_joint_process(make: Maker, *, seed: int = 0) -> None:
+    """Hybrid models, learned one by one, are one Gaussian process over contexts and candidates, solved at once."""
+    world, learner, untrained = _world(seed), make(), make()
+    observations = _observations(world, 40, seed)
+    for observation in observations:
+        _learn(learner, observation)
+    context = world.context()
+    scores, prior = learner.scores(context, world.candidates), untrained.scores(context, world.candidates)
+    mean, covariance = joint(observations, untrained, context, world.candidates)
+    error = float((scores.mean - prior.mean - mean).abs().max())
+    _require(error < TOLERANCE, "the mean is not that of the joint process")
+    found = scores.covariance
+    _require(found is not None and float((found - covariance).abs().max()) < TOLERANCE, "the covariance is not")
+    error = float((scores.deviation.square() - covariance.diagonal()).abs().max())
+    _require(error < TOLERANCE, "the deviation is not that of the joint process")
 
 
 def saving_changes_nothing(make: Maker, *, seed: int = 0) -> None:
@@ -92,6 +104,10 @@ def probabilities_sum_to_one(make: Maker, *, seed: int = 0) -> None:
         _require(abs(float(probabilities.sum()) - 1.0) < 1e-12, "probabilities do not sum to 1")
         again = learner.probabilities(context, world.candidates)
         _require(torch.equal(probabilities, again), "asking twice gives two answers")
+        scores, other = learner.scores(context, world.candidates), learner.scores(world.context(), world.candidates)
+        _require(bool(other.deviation.isfinite().all()), "a deviation is not finite")
+        again = learner.distribution(scores, [True] * len(world.candidates))
+        _require(torch.equal(probabilities, again), "probabilities hang on more than scores")
 
 
 def clone_is_independent(make: Maker, *, seed: int = 0) -> None:
@@ -107,13 +123,132 @@ def clone_is_independent(make: Maker, *, seed: int = 0) -> None:
     _require(not torch.equal(before, twin.scores(context, world.candidates).mean), "a clone does not learn")
 
 
-def learning_helps(make: Maker, *, seed: int = 0, rounds: int = 400) -> None:
+def learning_helps(make: Maker, *, seed: int = 0, rounds: int = 200) -> None:
     """Where the best choice is known, regret after learning is less than half of what it was before."""
     world, learner = _world(seed, "misleading"), make()
-    before = play(learner, world, 200, learning=False)
+    before = play(learner, world, 100, learning=False)
     play(learner, world, rounds)
-    after = play(learner, world, 200, learning=False)
+    after = play(learner, world, 100, learning=False)
     _require(after < before / 2, f"regret {before:.3f} before learning, {after:.3f} after")
+
+
+def slates_are_choices_in_turn(make: Maker, *, seed: int = 0) -> None:
+    """Each position is drawn, by its seed, from the probabilities among those left; the first is `choose`."""
+    world, learner = _world(seed), _trained(make, seed)
+    context = world.context()
+    for number in range(5):
+        left = [dataclasses.replace(c, eligible=i != 1) for i, c in enumerate(world.candidates)]
+        drawn = f"{seed}/{number}"
+        slate = learner.choose_slate(context, left, k=3, seed=drawn)
+        first, again = learner.choose(context, left, seed=drawn), learner.choose_slate(context, left, k=3, seed=drawn)
+        _require(first.index == slate[0].index, "the first of a slate is not what is chosen alone")
+        _require(first.index == draw(first.probabilities, drawn), "a choice is not drawn by its seed")
+        _require([c.index for c in slate] == [c.index for c in again], "one seed gives two slates")
+        for choice in slate:
+            _require(torch.equal(choice.probabilities, learner.probabilities(context, left)), "a position is not a choice")
+            _require(choice.probability == float(choice.probabilities[choice.index]) > 0.0, "a propensity is wrong")
+            left[choice.index] = dataclasses.replace(left[choice.index], eligible=False)
+        _require(sum(c.eligible for c in left) == 0, "a candidate was shown twice, or one that was not eligible")
+
+
+def epsilon_is_spread_over_the_eligible(make: Maker, *, seed: int = 0) -> None:
+    """Every eligible candidate has its part of epsilon, whatever is not eligible."""
+    world, learner = _world(seed), _trained(make, seed)
+    _require(learner.epsilon > 0.0, "a learner that spreads nothing")
+    candidates = [dataclasses.replace(c, eligible=i != 1) for i, c in enumerate(world.candidates)]
+    least = learner.epsilon / (len(candidates) - 1) - 1e-12
+    probabilities = learner.probabilities(world.context(), candidates).tolist()
+    _require(all(p >= least for p, c in zip(probabilities, candidates, strict=True) if c.eligible), "epsilon is lost")
+
+
+def candidates_may_come_and_go(make: Maker, *, seed: int = 0) -> None:
+    """What is expected of a candidate does not hang on who else is there, and a new one starts from its words."""
+    world, learner = _world(seed), _trained(make, seed)
+    context = world.context()
+    known = learner.scores(context, world.candidates)
+    newcomer = Candidate("new", world.candidates[0].vector)
+    mixed = learner.scores(context, [newcomer, *reversed(world.candidates[1:])])
+    _same_numbers(known.select(torch.tensor([3, 2, 1])), mixed.select(torch.tensor([1, 2, 3])))
+    own = [float(part[0]) for name, part in mixed.parts.items() if name.startswith("own")]
+    _require(all(part == 0.0 for part in own), "a new candidate has learned something of its own")
+    before = float(mixed.mean[0])
+    learner.learn(context, newcomer, 1.0, offer=Offer([newcomer], 1.0))
+    after = learner.scores(context, [newcomer])
+    _require(float(after.mean[0]) > before, "a new candidate does not learn")
+
+
+def blocks_may_come_late(make: Maker, *, seed: int = 0) -> None:
+    """Blocks and named features that appear in later contexts are learned, saved and copied; zeros are as none."""
+    world, learner = _world(seed), make()
+    plain = _observations(world, 20, seed)
+    late = [o._replace(context=_enriched(o.context, n)) for n, o in enumerate(_observations(world, 20, seed + 1))]
+    for observation in (*plain, *late):
+        _learn(learner, observation)
+    loaded, twin, context = make(), learner.clone(), _enriched(world.context(), 5)
+    loaded.load_state_dict(learner.state_dict())
+    for one in (learner, loaded, twin):
+        _learn(one, late[0])
+    scores = learner.scores(context, world.candidates)
+    for other in (loaded, twin):
+        again = other.scores(context, world.candidates)
+        _require(torch.equal(scores.mean, again.mean), "late blocks are lost in a copy")
+        _require(torch.equal(scores.deviation, again.deviation), "late blocks are lost in a copy")
+    _require("own" not in scores.parts or "own:reply" in scores.parts, "a block has no part of its own")
+    zeros = Context(context.vector, {"turn": 0.0}, {"reply": [0.0] * 3})
+    bare = Context(context.vector)
+    _same_numbers(learner.scores(zeros, world.candidates), learner.scores(bare, world.candidates))
+
+
+def adopting_is_a_prior(make: Maker, *, seed: int = 0) -> None:
+    """Adopted whole, what another knows is known; adopted in part, it is less certain. Only who knows nothing adopts."""
+    world, teacher = _world(seed), _trained(make, seed)
+    whole, half = make(), make()
+    whole.adopt(teacher.state_dict(), strength=1.0)
+    half.adopt(teacher.state_dict(), strength=0.5)
+    _close(whole, teacher, world)
+    context = world.context()
+    known, partly = _normal(teacher.scores(context, world.candidates)), _normal(half.scores(context, world.candidates))
+    _require(bool((partly.deviation > known.deviation).all()), "knowing half is as certain as knowing all")
+    state = teacher.state_dict()
+    for learner, strength in ((teacher, 1.0), (half, 1.0), (make(), 0.0), (make(), 1.5)):
+        adopt = functools.partial(learner.adopt, state, strength=strength)
+        _require(_refused(adopt), "one that has learned adopts, or with a strength that is none")
+
+
+def forgetting_ends_at_the_prior(make: Maker, *, seed: int = 0) -> None:
+    """A learner with a half-life ends where it began: what was learned fades, the prior does not."""
+    world, learner = _world(seed), _trained(make, seed)
+    context, end = world.context(), 2000.0 * learner.settings["half_life"]
+    _same_numbers(
+        learner.scores(context, world.candidates, at=end), make().scores(context, world.candidates, at=end)
+    )
+
+
+def forgetting_is_fading(make: Maker, *, lasting: Maker, seed: int = 0) -> None:
+    """To forget is to have learned with less weight, 2^(-age / half-life), whatever came first.
+
+    `lasting` makes the same learner without a half-life.
+    """
+    world, learner, other = _world(seed), make(), lasting()
+    half_life = learner.settings["half_life"]
+    for number, (context, candidate, reward) in enumerate(_observations(world, 60, seed)):
+        age = (7 * number % 25) / 8  # in half-lives, of which an eighth is a whole number of steps
+        learner.learn(context, candidate, reward.value, weight=reward.weight, at=(10.0 - age) * half_life)
+        other.learn(context, candidate, reward.value, weight=reward.weight * 2.0**-age)
+    context = world.context()
+    now = learner.scores(context, world.candidates, at=10.0 * half_life)
+    _same_numbers(now, other.scores(context, world.candidates))
+
+
+def the_past_is_refused(make: Maker, *, seed: int = 0) -> None:
+    """A learner that is not additive refuses to change what it has learned, and has no sums."""
+    world, learner = _world(seed), _trained(make, seed)
+    _require(not learner.additive and not learner.sums(), "a learner is additive after all")
+    before, context, candidate = learner.state_dict(), world.context(), world.candidates[0]
+    for new in (None, Reward(0.5)):
+        revise = functools.partial(learner.revise, context, candidate, old=Reward(1.0), new=new)
+        _require(_refused(revise), "a past reward was changed")
+    _same_state(before, learner.state_dict())
 
 
 def order_does_not_matter(make: Maker, *, seed: int = 0) -> None:
@@ -126,6 +261,10 @@ def order_does_not_matter(make: Maker, *, seed: int = 0) -> None:
     for observation in reversed(observations):
         _learn(backward, observation)
     _close(forward, backward, world)
+    sums, others = forward.sums(), backward.sums()
+    _require(sums.keys() == others.keys() and len(sums) > 0, "the sums of one order are not those of another")
+    error = max(float((sums[name] - others[name]).abs().max()) for name in sums)
+    _require(error < TOLERANCE, f"the sums of two orders differ by {error:.1e}")
 
 
 def revising_back_undoes(make: Maker, *, seed: int = 0) -> None:
@@ -175,9 +314,7 @@ def refused_input_changes_nothing(make: Maker, *, seed: int = 0) -> None:
     ]
     for number, attempt in enumerate(attempts):
         _require(_refused(attempt), f"bad input number {number} was accepted")
-    after = learner.state_dict()
-    _require(before.keys() == after.keys(), "refused input changed the state")
-    _require(all(torch.equal(before[k], after[k]) for k in before), "refused input changed the state")
+    _same_state(before, learner.state_dict())
 
 
 #: the laws of every learner.
@@ -188,6 +325,10 @@ ALL: tuple[Callable[[Maker], None], ...] = (
     probabilities_sum_to_one,
     clone_is_independent,
     learning_helps,
+    slates_are_choices_in_turn,
+    candidates_may_come_and_go,
+    blocks_may_come_late,
+    adopting_is_a_prior,
     refused_input_changes_nothing,
 )
 #: the laws of those that declare themselves additive.
@@ -214,6 +355,11 @@ def _observations(world: LinearWorld, count: int, seed: int) -> list[Observation
     ]
 
 
+def _enriched(context: Context, number: int) -> Context:
+    """A context of further blocks and a named feature."""
+    return Context(context.vector, {"turn": 0.2 + number % 3}, {"reply": [math.cos(number), math.sin(number), 0.5]})
+
+
 def _refused(attempt: Callable[[], object]) -> bool:
     try:
         attempt()
@@ -223,8 +369,9 @@ def _refused(attempt: Callable[[], object]) -> bool:
 
 
 def _learn(learner: Learner, observation: Observation) -> None:
-    reward = observation.reward
-    learner.learn(observation.context, observation.candidate, reward.value, weight=reward.weight)
+    context, candidate, reward = observation
+    offer = Offer([candidate, Candidate("another", candidate.vector)], 0.6)
+    learner.learn(context, candidate, reward.value, weight=reward.weight, offer=offer)
 
 
 def _trained(make: Maker, seed: int) -> Learner:
@@ -234,25 +381,9 @@ def _trained(make: Maker, seed: int) -> Learner:
     return learner
 
 
-def _regression(observations: Sequence[Observation], untrained: Learner, context: Context) -> tuple[float, float]:
-    """Regress residuals to the prior at once: what they add to the mean in a context, and its variance."""
-    points = torch.stack([torch.as_tensor(o.context.vector, dtype=torch.float64) for o in observations])
-    x = torch.as_tensor(context.vector, dtype=torch.float64)
-    residuals = [o.reward.value - float(untrained.scores(o.context, [o.candidate]).mean) for o in observations]
-    noise = torch.tensor([1.0 / o.reward.weight for o in observations], dtype=torch.float64)
-    kernel = _kernel(points, points, untrained.settings) + torch.diag(noise)
-    across = _kernel(x[None], points, untrained.settings)[0]
-    solved = torch.linalg.solve(kernel, across)
-    mean = torch.dot(solved, torch.tensor(residuals, dtype=torch.float64))
-    return float(mean), float(_kernel(x[None], x[None], untrained.settings)[0, 0] - torch.dot(solved, across))
-
-
-def _kernel(one: Tensor, other: Tensor, settings: Mapping[str, Any]) -> Tensor:
-    """Compute the prior covariance (n, m) of what rewards add to the prior at X (n, d) and Y (m, d)."""
-    lengths = torch.outer(one.norm(dim=1), other.norm(dim=1))
-    cosine = one @ other.T / lengths
-    powers = torch.stack([cosine**p for p in range(1, settings["degree"] + 1)]).sum(dim=0)
-    return lengths * powers / float(settings["ridge"])
+def _normal(scores: Scores) -> Scores:
+    """The scores on the scale on which more evidence always means less deviation."""
+    return scores.latent or scores
 
 
 def _same_bits(one: Learner, other: Learner, world: LinearWorld) -> None:
@@ -262,12 +393,20 @@ def _same_bits(one: Learner, other: Learner, world: LinearWorld) -> None:
         _require(same, "two learners that should be the same differ")
 
 
+def _same_state(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
+    _require(before.keys() == after.keys(), "refused input changed the state")
+    _require(all(torch.equal(before[k], after[k]) for k in before), "refused input changed the state")
+
+
+def _same_numbers(one: Scores, other: Scores) -> None:
+    error = max(float((one.mean - other.mean).abs().max()), float((one.deviation - other.deviation).abs().max()))
+    _require(error < TOLERANCE, f"scores differ by {error:.1e}")
+
+
 def _close(one: Learner, other: Learner, world: LinearWorld) -> None:
     for _ in range(5):
         context = world.context()
-        a, b = one.scores(context, world.candidates), other.scores(context, world.candidates)
-        error = max(float((a.mean - b.mean).abs().max()), float((a.deviation - b.deviation).abs().max()))
-        _require(error < TOLERANCE, f"scores differ by {error:.1e}")
+        _same_numbers(one.scores(context, world.candidates), other.scores(context, world.candidates))
 
 
 def _require(condition: bool, otherwise: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from policies.features import FeatureMap, Seen
 from policies.kernel import KernelPosterior
-from policies.linear import device_of
+from policies.residual import device_of
 from policies.prior import SemanticPrior
 from policies.settings import settings_of
 from policies.types import Candidate, Context, InvalidInput, Reward

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from policies.types import Scores
 
 #: a normal variable lies outside +-8 deviations with probability 1.2e-15: beyond float64's resolution of a
 #: sum of 1.
@@ -23,6 +27,28 @@ PANEL, NODES = 2.0, 12
 NEGLIGIBLE = 1e-10
 #: fixed quasi-random draws for correlated candidates.
 DRAWS = 2048
+
+
+def explore(name: str, settings: Mapping[str, Any], scores: Scores, *, count: int) -> Tensor:
+    """Explore as the learner of that name does, epsilon aside, after `count` rewards."""
+    mean, deviation = scores.mean, scores.deviation
+    if name in ("linucb", "linucb_hybrid"):
+        return upper_confidence(mean, deviation, settings["alpha"])
+    if name == "lints" and scores.covariance is not None:
+        return thompson_joint(mean, scores.covariance, settings["alpha"])
+    if name == "lints":
+        return thompson(mean, deviation * settings["alpha"])
+    if name == "squarecb":
+        gamma = settings["gamma"] * (1.0 + count) ** settings["gamma_exponent"]
+        return inverse_gap(mean, deviation, gamma, elimination=settings["elimination"])
+    return greedy(mean)
+
+
+def epsilon_at(settings: Mapping[str, Any], count: int) -> float:
+    """The share of choices spread evenly: it falls with the square root of the rewards learned from."""
+    epsilon: float = settings["epsilon"]
+    decay: float = settings["epsilon_decay"]
+    return epsilon / math.sqrt(1.0 + count / decay) if decay else epsilon
 
 
 def greedy(mean: Tensor) -> Tensor:
@@ -94,9 +120,15 @@ def thompson_joint(mean: Tensor, covariance: Tensor, alpha: float, draws: int = 
     values, vectors = torch.linalg.eigh(covariance)
     root = vectors * values.clamp_min(0.0).sqrt()
     samples = torch.addmm(mean, _normal_draws(k, draws).to(mean.device), root.T, alpha=alpha)
-    best = (samples == samples.max(dim=1, keepdim=True).values).to(mean.dtype)
+    return votes(samples)
+
+
+def votes(samples: Tensor) -> Tensor:
+    """How often each of k candidates is the largest in samples (n, k); ties share, and one sample is spread evenly."""
+    n, k = samples.shape
+    best = (samples == samples.max(dim=1, keepdim=True).values).to(samples.dtype)
     share = (best / best.sum(dim=1, keepdim=True)).sum(dim=0)
-    return (share + 1.0 / k) / (draws + 1)
+    return (share + 1.0 / k) / (n + 1)
 
 
 @functools.lru_cache(maxsize=32)

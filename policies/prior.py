@@ -26,11 +26,11 @@ class Field:
 class SemanticPrior:
     """`intercept + slope cos(context, candidate) + match sum_f context[f] candidate[f]` over features f of one name.
 
-    A candidate without a vector has no cosine and no intercept.
+    A candidate without a vector has no cosine and no intercept: instead of them it has `unknown`.
     """
 
-    def __init__(self, settings: dict[str, Any], device: torch.device) -> None:
-        self.device = device
+    def __init__(self, settings: dict[str, Any], device: torch.device, *, unknown: float = 0.0) -> None:
+        self.device, self._unknown = device, unknown
         self._slope, self._intercept = settings["prior_slope"], settings["prior_intercept"]
         self._match_scale = settings["prior_match"]
         self._field: Field | None = None
@@ -50,7 +50,7 @@ class SemanticPrior:
 
     def parts(self, seen: Seen, field: Field) -> dict[str, Tensor]:
         """The parts of the score, each (k,): "prior", and "match" where that is set."""
-        prior = field.known * self._intercept
+        prior = field.known * (self._intercept - self._unknown) + self._unknown
         if field.units is not None and self._slope:
             self._check_lengths(seen, field.units)
             prior = prior.add_(torch.mv(field.units, seen.unit), alpha=self._slope)

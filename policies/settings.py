@@ -24,16 +24,37 @@ _COMMON: dict[str, Any] = {
     "rival_weight": 0.5,
     "device": "cpu",  # one decision is too small a task to send to a GPU and back
 }
+#: what sets each way to explore a linear model; the members of an ensemble have these settings alone.
+_EXPLORATION: Mapping[str, Mapping[str, Any]] = {
+    "greedy": {},
+    "epsilon_greedy": {"epsilon": 0.05, "epsilon_decay": 0.0},
+    "linucb": {"alpha": 0.2},
+    "lints": {"alpha": 0.05},
+    "squarecb": {"gamma": 100.0, "gamma_exponent": 0.5, "elimination": 0.0},
+}
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "greedy": _COMMON,
-    "epsilon_greedy": {**_COMMON, "epsilon": 0.05},
-    "linucb": {"alpha": 0.2, **_COMMON},
-    "linucb_hybrid": {"alpha": 0.2, **_COMMON, "parts": "hybrid"},
-    "lints": {"alpha": 0.05, **_COMMON},
-    "squarecb": {"gamma": 100.0, "gamma_exponent": 0.5, "elimination": 0.0, **_COMMON},
+    "epsilon_greedy": {**_COMMON, **_EXPLORATION["epsilon_greedy"]},
+    "linucb": {**_EXPLORATION["linucb"], **_COMMON},
+    "linucb_hybrid": {**_EXPLORATION["linucb"], **_COMMON, "parts": "hybrid"},
+    "lints": {**_EXPLORATION["lints"], **_COMMON},
+    "squarecb": {**_EXPLORATION["squarecb"], **_COMMON},
+    "logistic": {"alpha": 0.2, **_COMMON},
+    "bootstrapped": {"replicas": 10, "alpha": 0.1, **_COMMON},
+    "ensemble": {
+        "members": [{"policy": name, **_EXPLORATION[name]} for name in ("linucb", "lints", "squarecb", "greedy")],
+        "weighing": "exponential",
+        "rate": 0.1,
+        "mix": 0.05,
+        **_COMMON,
+    },
 }
-_WORDS = {"parts": ("disjoint", "shared", "hybrid"), "device": ("auto", "cpu", "cuda")}
-_WHOLE = {"degree": (1, 4), "rivals": (0, 1000)}
+_WORDS = {
+    "parts": ("disjoint", "shared", "hybrid"),
+    "device": ("auto", "cpu", "cuda"),
+    "weighing": ("exponential", "log_barrier"),
+}
+_WHOLE = {"degree": (1, 4), "rivals": (0, 1000), "replicas": (2, 256)}
 _RANGES = {
     "alpha": (0.0, math.inf),
     "ridge": (1e-12, math.inf),
@@ -45,6 +66,8 @@ _RANGES = {
     "gamma_exponent": (0.0, 1.0),
     "elimination": (0.0, math.inf),
     "rival_weight": (0.0, 1.0),
+    "rate": (0.0, math.inf),
+    "mix": (0.0, 1.0),
 }
 
 
@@ -60,6 +83,8 @@ def settings_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if key not in merged:
             raise InvalidInput(f"{name} has no setting {key!r}; it has {', '.join(merged)}")
         merged[key] = _checked(key, value)
+    if "members" in merged and merged["mix"] * len(merged["members"]) > 1.0:
+        raise InvalidInput(f"mix: {len(merged['members'])} members of at least {merged['mix']:g} are more than 1")
     return merged
 
 
@@ -70,6 +95,8 @@ def _checked(key: str, value: Any) -> Any:
         return value
     if key == "scales":
         return _scales(value)
+    if key == "members":
+        return _members(value)
     number = _number(key, value, *_WHOLE.get(key, _RANGES.get(key, (-math.inf, math.inf))))
     if key in _WHOLE:
         if number != int(number):
@@ -90,3 +117,26 @@ def _scales(value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise InvalidInput(f"scales: {value!r} is not a mapping of names to numbers")
     return {name: _number(f"scales[{name!r}]", scale, 0.0, math.inf) for name, scale in sorted(value.items())}
+
+
+def _members(value: Any) -> list[dict[str, Any]]:
+    """Members by their names, or as mappings of "policy" and settings; every setting of each is filled in."""
+    if not isinstance(value, (list, tuple)) or not value:
+        raise InvalidInput(f"members: {value!r} is not a list of one or more learners")
+    return [_member(f"members[{place}]", member) for place, member in enumerate(value)]
+
+
+def _member(where: str, value: Any) -> dict[str, Any]:
+    given = {"policy": value} if isinstance(value, str) else value
+    if not isinstance(given, Mapping) or not isinstance(given.get("policy"), str):
+        raise InvalidInput(f"{where}: {value!r} is neither the name of a learner nor a mapping with a policy")
+    name = given["policy"]
+    if name not in _EXPLORATION:
+        raise InvalidInput(f"{where}: {name!r} is none of {', '.join(_EXPLORATION)}")
+    merged = {"policy": name, **_EXPLORATION[name]}
+    for key, setting in given.items():
+        if key not in merged:
+            raise InvalidInput(f"{where}: {name} has no setting {key!r} in an ensemble")
+        if key != "policy":
+            merged[key] = _checked(key, setting)
+    return merged

@@ -12,20 +12,28 @@ from policies.types import Candidate, Context
 
 
 class LinearWorld:
-    """Candidates whose expected reward is linear in the context: w_a . x, with noise of a given deviation.
+    """Candidates whose expected reward is linear in the context: (1 + w_a . x) / 2, between 0 and 1.
 
-    Context vectors are random unit vectors (d,), and so are the w_a. Candidates carry no vector (meaning="none"), w_a
-    itself ("telling": the cosine is the reward), or w_a with some signs turned, the same for all ("misleading": the
-    cosine deceives, but a shared model can learn which signs to turn back). Everything is drawn from the seed: two
-    worlds of one seed are the same world, step by step.
+    Context vectors are random unit vectors (d,), and so are the w_a. Rewards have noise of a given deviation and are cut
+    to [0, 1], or are 1 with the expected probability and else 0 (binary). Candidates carry no vector (meaning="none"),
+    w_a itself ("telling": the reward grows with the cosine), or w_a with some signs turned, the same for all
+    ("misleading": the cosine deceives, but a shared model can learn which signs to turn back). Everything is drawn from
+    the seed: two worlds of one seed are the same world, step by step.
     """
 
     def __init__(
-        self, *, candidates: int = 4, dimension: int = 6, noise: float = 0.1, meaning: str = "none", seed: int = 0
+        self,
+        *,
+        candidates: int = 4,
+        dimension: int = 6,
+        noise: float = 0.1,
+        binary: bool = False,
+        meaning: str = "none",
+        seed: int = 0,
     ) -> None:
         self._generator = torch.Generator().manual_seed(seed)
         self._random = random.Random(seed)
-        self.noise = noise
+        self.noise, self.binary = noise, binary
         self.dimension = dimension
         self.weights = self._units(candidates)
         signs = torch.where(torch.arange(dimension) % 2 == 0, 1.0, -1.0).to(torch.float64)
@@ -39,12 +47,15 @@ class LinearWorld:
         return Context(self._units(1)[0])
 
     def expected(self, context: Context) -> Tensor:
-        """Compute the expected reward (k,) of each candidate in the context."""
-        return torch.mv(self.weights, torch.as_tensor(context.vector, dtype=torch.float64))
+        """Compute the expected reward (k,) of each candidate in the context, cutting aside."""
+        return (torch.mv(self.weights, torch.as_tensor(context.vector, dtype=torch.float64)) + 1.0) / 2.0
 
     def reward(self, context: Context, index: int) -> float:
-        """Draw the reward that the candidate at the index earns in the context."""
-        return float(self.expected(context)[index]) + self._random.gauss(0.0, self.noise)
+        """Draw the reward, in [0, 1], that the candidate at the index earns in the context."""
+        expected = float(self.expected(context)[index])
+        if self.binary:
+            return float(self._random.random() < expected)
+        return min(max(expected + self._random.gauss(0.0, self.noise), 0.0), 1.0)
 
     def _units(self, count: int) -> Tensor:
         vectors = torch.randn(count, self.dimension, dtype=torch.float64, generator=self._generator)
@@ -54,14 +65,16 @@ class LinearWorld:
 def play(learner: Learner, world: LinearWorld, rounds: int, *, learning: bool = True) -> float:
     """Let the learner choose for some rounds, learning from each reward; give the average regret per round.
 
-    Regret is the expected reward of the best candidate less that of the one chosen: 0 is perfect.
+    Regret is the expected reward of the best candidate less that of a choice, on average over the choices that the
+    learner might have drawn: 0 is perfect.
     """
     regret = 0.0
     for number in range(rounds):
         context = world.context()
-        index = learner.choose(context, world.candidates, seed=number).index
+        choice = learner.choose(context, world.candidates, seed=number)
         expected = world.expected(context)
-        regret += float(expected.max() - expected[index])
+        regret += float(expected.max() - torch.dot(choice.probabilities, expected))
         if learning:
-            learner.learn(context, world.candidates[index], world.reward(context, index))
+            reward, offer = world.reward(context, choice.index), choice.offer(world.candidates)
+            learner.learn(context, world.candidates[choice.index], reward, offer=offer)
     return regret / rounds

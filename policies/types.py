@@ -94,11 +94,15 @@ class Scores:
     deviation: (k,) float64 >= 0, the posterior standard deviation of each estimate, without any exploration
     factor.
     covariance: (k, k) float64 where the estimates are correlated (a shared model), else None.
+    latent: the estimates on the scale on which their posterior is normal, where that is another one (log-odds).
+    replicas: (J, k) float64, what each of J replicas estimates, where there are any.
     """
 
     parts: Mapping[str, Tensor]
     deviation: Tensor
     covariance: Tensor | None = None
+    latent: Scores | None = None
+    replicas: Tensor | None = None
 
     @property
     def mean(self) -> Tensor:
@@ -107,6 +111,16 @@ class Scores:
         for part in rest:
             first = first + part
         return first
+
+    def select(self, where: Tensor) -> Scores:
+        """The scores of some candidates only, by their indices."""
+        return Scores(
+            {name: part[where] for name, part in self.parts.items()},
+            self.deviation[where],
+            None if self.covariance is None else self.covariance[where][:, where],
+            None if self.latent is None else self.latent.select(where),
+            None if self.replicas is None else self.replicas[:, where],
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,49 +13,119 @@ from policies import checks
 from policies.simulate import LinearWorld, play
 
 PARTS = ("disjoint", "shared", "hybrid")
-LAWS = (*checks.ALL, *checks.ADDITIVE)
+# The prior of a world whose expected rewards are (1 + cosine) / 2.
+WORLD = {"prior_slope": 0.5, "prior_intercept": 0.5, "device": "cpu"}
+ADDITIVE = [name for name in policies.NAMES if policies.create(name).additive]
+REFOLDED = [name for name in policies.NAMES if name not in ADDITIVE]
+every_name = pytest.mark.parametrize("name", policies.NAMES)
+every_parts = pytest.mark.parametrize("parts", PARTS)
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("parts", PARTS)
-@pytest.mark.parametrize("name", policies.NAMES)
+def maker(name, **given):
+    return functools.partial(policies.create, name, **{**WORLD, **given})
+
+
+@pytest.mark.parametrize("law", checks.ALL, ids=lambda law: law.__name__)
+@every_parts
+@every_name
 def test_law(name, parts, law):
-    law(functools.partial(policies.create, name, parts=parts, device="cpu"))
+    law(maker(name, parts=parts))
+
+
+@pytest.mark.parametrize("law", checks.ADDITIVE, ids=lambda law: law.__name__)
+@every_parts
+@pytest.mark.parametrize("name", ADDITIVE)
+def test_additive_law(name, parts, law):
+    law(maker(name, parts=parts))
+
+
+@every_parts
+@pytest.mark.parametrize("name", REFOLDED)
+def test_the_past_is_refused(name, parts):
+    checks.the_past_is_refused(maker(name, parts=parts))
+
+
+@every_parts
+@every_name
+def test_epsilon_and_slates_of_many_outcomes(name, parts):
+    make = maker(name, parts=parts, epsilon=0.4)
+    checks.epsilon_is_spread_over_the_eligible(make)
+    checks.slates_are_choices_in_turn(make, seed=3)
+
+
+@every_parts
+@every_name
+def test_forgetting_ends_at_the_prior(name, parts):
+    checks.forgetting_ends_at_the_prior(maker(name, parts=parts, half_life=3600.0))
+
+
+@pytest.mark.parametrize("degree", [1, 3])
+@every_parts
+def test_forgetting_is_fading(parts, degree):
+    make = maker("linucb", parts=parts, degree=degree, half_life=3600.0)
+    checks.forgetting_is_fading(make, lasting=maker("linucb", parts=parts, degree=degree))
+
+
+@pytest.mark.parametrize("name", ["lints", *REFOLDED])
+@given(
+    parts=st.sampled_from(PARTS),
+    seed=st.integers(0, 10**6),
+    ridge=st.floats(0.1, 100.0),
+    slope=st.floats(-3.0, 3.0),
+    degree=st.integers(1, 3),
+    epsilon=st.floats(0.01, 1.0),
+)
+@settings(max_examples=6, deadline=None, derandomize=True)
+def test_laws_at_any_settings(name, parts, seed, ridge, slope, degree, epsilon):
+    make = maker(name, parts=parts, ridge=ridge, prior_slope=slope, degree=degree, epsilon=epsilon)
+    checks.untrained_equals_prior(make, seed=seed)
+    checks.saving_changes_nothing(make, seed=seed)
+    checks.epsilon_is_spread_over_the_eligible(make, seed=seed)
+    checks.candidates_may_come_and_go(make, seed=seed)
 
 
 @pytest.mark.parametrize("law", [checks.order_does_not_matter, checks.revising_equals_learning])
-@pytest.mark.parametrize("parts", PARTS)
+@every_parts
 @given(seed=st.integers(0, 10**6), ridge=st.floats(0.01, 100.0), slope=st.floats(-3.0, 3.0))
 @settings(max_examples=8, deadline=None, derandomize=True)
-def test_law_at_any_settings(parts, law, seed, ridge, slope):
-    make = functools.partial(policies.create, "linucb", parts=parts, ridge=ridge, prior_slope=slope, device="cpu")
-    law(make, seed=seed)
+def test_additive_laws_at_any_settings(parts, law, seed, ridge, slope):
+    law(maker("linucb", parts=parts, ridge=ridge, prior_slope=slope), seed=seed)
 
 
 @pytest.mark.parametrize("degree", [1, 2, 3])
-@pytest.mark.parametrize("name", policies.NAMES)
+@pytest.mark.parametrize("name", [name for name in ADDITIVE if name != "linucb_hybrid"])
 def test_online_equals_batch(name, degree):
-    checks.online_equals_batch(functools.partial(policies.create, name, parts="disjoint", degree=degree))
+    checks.online_equals_batch(maker(name, degree=degree))
+
+
+@pytest.mark.parametrize("degree", [1, 3])
+def test_hybrid_equals_the_joint_process(degree):
+    checks.hybrid_equals_the_joint_process(maker("linucb_hybrid", degree=degree, ridge=0.6))
 
 
 def test_a_law_catches_a_breach():
     with pytest.raises(AssertionError, match="regret"):
-        checks.learning_helps(lambda: policies.create("epsilon_greedy", epsilon=1.0))
+        checks.learning_helps(maker("epsilon_greedy", epsilon=1.0))
 
 
-@pytest.mark.parametrize("name", policies.NAMES)
-def test_tabular_problem_starts_from_zero_and_is_learned(name):
+@every_name
+def test_tabular_problem_starts_from_no_preference_and_is_learned(name):
     world = LinearWorld(meaning="none", seed=3)
     learner = policies.create(name, device="cpu")
     scores = learner.scores(world.context(), world.candidates)
-    assert scores.mean.tolist() == [0.0] * 4
-    play(learner, world, 400)
-    assert play(learner, world, 200, learning=False) < 0.1
+    assert scores.mean.tolist() == [0.5 if name == "logistic" else 0.0] * 4
+    before = play(learner, world, 100, learning=False)
+    play(learner, world, 300)
+    assert play(learner, world, 100, learning=False) < before / 2
 
 
-def test_worlds_of_one_seed_are_the_same():
-    one, other = LinearWorld(seed=5), LinearWorld(seed=5)
+@pytest.mark.parametrize("binary", [False, True])
+def test_worlds_of_one_seed_are_the_same(binary):
+    one, other = LinearWorld(seed=5, binary=binary), LinearWorld(seed=5, binary=binary)
     assert one.context().vector.tolist() == other.context().vector.tolist()
     context = one.context()
     other.context()
-    assert one.reward(context, 1) == other.reward(context, 1)
+    rewards = [one.reward(context, 1) for _ in range(50)]
+    assert rewards == [other.reward(context, 1) for _ in range(50)]
+    assert all(0.0 <= reward <= 1.0 for reward in rewards)
+    assert (set(rewards) <= {0.0, 1.0}) == binary
