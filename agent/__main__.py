@@ -142,6 +142,7 @@ def explain(decision: str, as_json: bool) -> None:
 @_as_json
 def verify(as_json: bool) -> None:
     """Refold the log from nothing and compare; exit code 1 where log and model disagree."""
+    from agent.render import held
     from agent.verification import verify as check
 
     with _service() as service, _status() as say:
@@ -153,6 +154,8 @@ def verify(as_json: bool) -> None:
         for loop, figures in report["loops"].items():
             _out.print(f"\nloop {loop}", style="bold")
             _print(figures, as_json)
+            for line in held(report["held"][loop]):
+                _out.print(line)
         for problem in report["problems"]:
             _err.print(problem, style="red")
         _out.print("\nlog and model agree" if report["ok"] else f"\n{len(report['problems'])} problems")

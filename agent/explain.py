@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.ledger import credit_of, rules_of
 from agent.log import Event, LearningLog
-from agent.rewards import activated, earned
+from agent.rewards import activated
 from policies.base import draw
 
 
@@ -31,7 +32,7 @@ def explain(log: LearningLog, decision: Event) -> dict[str, Any]:
     ]
     rows.sort(key=lambda row: (-row["probability"], -row["expected"]))
     evidence = log.evidence(decision)
-    reward = earned(evidence)
+    reward = credit_of(log, decision, evidence, rules_of(log, decision.loop))
     return {
         "decision_id": decision.id,
         "loop": decision.loop,

@@ -31,12 +31,13 @@ KINDS = frozenset(
         "outcome",
         "revoked",
         "correction",
+        "wait_expired",
         "candidate",
         "settings",
     }
 )
 # The kinds that can change what a decision has earned.
-EVIDENCE = ("outcome", "revoked", "correction", "activated")
+EVIDENCE = ("outcome", "revoked", "correction", "activated", "wait_expired")
 # Kinds of which a repetition in other words is a repetition still.
 _FIRST_WORD_HOLDS = frozenset({"activated", "message", "revoked"})
 # What an outcome can be about, the narrowest first.
@@ -179,6 +180,17 @@ class LearningLog:
             if value is not None:
                 found += [e for e in self._about(column, value, EVIDENCE, upto) if e.seq > decision.seq]
         return sorted(found, key=lambda event: event.seq)
+
+    def later_turns(self, decision: Event) -> list[int]:
+        """The `seq` at which each later turn of the decision's conversation was first decided, in any loop, ascending.
+
+        A decision that belongs to no turn is one of its own.
+        """
+        sql = (
+            "select min(seq) from events where conversation = ? and kind = 'decision' "
+            "group by coalesce(turn, id) having min(seq) > ? order by min(seq)"
+        )
+        return [int(seq) for (seq,) in self._all(sql, (decision.conversation, decision.seq))]
 
     def vectors(self, refs: Sequence[str], *, encoder: str) -> dict[str, array[float]]:
         """The stored embeddings (d floats each) of those of the texts that have one, by their hash."""

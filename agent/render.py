@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 _SHOWN = 8  # candidates
+_HELD = 20  # persons and bursts
 _FAINT = 0.005  # a cue weaker than this would be shown as 0.00
 
 
@@ -44,6 +45,26 @@ def print_report(console: Console, rows: dict[str, Any]) -> None:
     console.print(table)
 
 
+def held(found: dict[str, Any]) -> list[Text]:
+    """Whose feedback the guard on influence holds back, as `agent.verification.verify` reports it: a line each."""
+    lines = [
+        f"{row['candidate']}: person {row['person'][:8]}… gave {row['weight']:.1f} thumbs, of which "
+        f"{row['counted']:.1f} count"
+        for row in found["persons"]
+    ]
+    lines += [
+        f"{row['candidate']}: a burst of {row['weight']:.1f} thumbs worth {row['value']:g} at "
+        f"{_clock(row['at'])}, of which {row['counted']:.1f} count"
+        for row in found["bursts"]
+    ]
+    more = len(lines) - _HELD
+    return [Text(line, style="dim") for line in lines[:_HELD] + ([f"… and {more} more"] if more > 0 else [])]
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
 def _common(names: list[str]) -> str:
     """What all names begin with up to a slash: of the wordings of one response its name, which the headline tells."""
     head = "".join(names[0].rpartition("/")[:2])
@@ -51,8 +72,8 @@ def _common(names: list[str]) -> str:
 
 
 def _headline(found: dict[str, Any]) -> Text:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["at"]))
-    line = Text.assemble((found["chosen"], "bold"), f"  loop {found['loop']}, {found['policy']}, {when}")
+    when = f"loop {found['loop']}, {found['policy']}, {_clock(found['at'])}"
+    line = Text.assemble((found["chosen"], "bold"), f"  {when}")
     cues = [f"{name} {value:.2f}" for name, value in found["features"].items() if abs(value) >= _FAINT]
     if cues:
         line.append(f"\ncues: {', '.join(cues)}", style="dim")

@@ -19,6 +19,7 @@ from agent.candidates import Reply
 from agent.decision import Decision, Frame, Situation, body_of, frame
 from agent.encoder import Encoder, reference
 from agent.errors import Conflict, InvalidInput, Unknown
+from agent.expiry import EXPIRED, expiries
 from agent.identity import Identity
 from agent.log import Appended, Event, LearningLog, Vector
 from agent.model import Model
@@ -30,7 +31,7 @@ from agent.snapshots import Snapshots
 # Folding this many credits takes about a second: more is not worth losing with a process.
 SNAPSHOT_EVERY = 2_000
 # Ids that events of other kinds are given, so that repeating them is harmless: an outcome may not take one.
-_OUR_IDS = ("activated:", "candidate:", "message:", "revoked:")
+_OUR_IDS = ("activated:", "candidate:", EXPIRED, "message:", "revoked:")
 _log = logging.getLogger(__name__)
 
 
@@ -53,11 +54,16 @@ class Overview:
 
 @dataclass(frozen=True)
 class Fold:
-    """How far this process has folded a loop (`seq`), and how many credits that applied or had to skip."""
+    """How far this process has folded a loop (`seq`), and how many credits that applied or had to skip.
+
+    `capped` persons and damped `bursts` are what the guard on influence holds back there.
+    """
 
     seq: int
     credits: int
     skipped: int
+    capped: int
+    bursts: int
 
 
 class Service:
@@ -148,7 +154,7 @@ class Service:
     def folds(self) -> dict[str, Fold]:
         """How far each loop that this process has used is folded. Neither waits nor catches up."""
         used = [model for model in list(self._models.values()) if model.exists]
-        return {model.loop: Fold(model.seq, model.credits, model.skipped) for model in used}
+        return {m.loop: Fold(m.seq, m.credits, m.skipped, *m.ledger.influence.held) for m in used}
 
     def reply(self, loop: str, id: str, version: int) -> Reply | None:
         """A candidate's words as they were in a version, from the log alone; None if it holds no such version."""
@@ -159,6 +165,22 @@ class Service:
         """Fold what other processes have appended, in every loop that this one has used."""
         for loop in list(self._models):
             self.model(loop)
+
+    def expire(self) -> int:
+        """Log which decisions have waited in vain for feedback, in every loop that this process uses; how many.
+
+        Raises:
+            LogUnavailable: not logged; the next call finds them again.
+        """
+        with self._lock:
+            events: list[Event] = []
+            for model in list(self._models.values()):
+                model.catch_up()
+                if model.exists:
+                    events += expiries(model, now=self._clock())
+        if not events:
+            return 0
+        return sum(not appended.duplicate for appended in self.log.append(events, durable=False))
 
     # The path of a decision
 
@@ -182,12 +204,12 @@ class Service:
         """
         with self._lock:
             model, framed = self._frame(loop, situation, candidates)
-            seed = secrets.randbits(53) if seed is None else seed
-            choice = model.learner.choose(framed.context, framed.candidates, seed=seed)
+            seed, now = secrets.randbits(53) if seed is None else seed, self._clock()
+            choice = model.learner.choose(framed.context, framed.candidates, seed=seed, at=now)
             if framed.best(choice.scores, threshold=model.settings.threshold) is None:
                 return None
             body = body_of(framed, choice, model.learner, seed=seed, live=live)
-            event = self._decision_event(model, situation, body)
+            event = self._decision_event(model, situation, body, now)
         # Outside the lock: while the log is busy others wait for the log, not for one another in turn.
         # Not durable: the outcome, which somebody is told was kept, makes the decision durable with it.
         self.log.append([event], vectors=framed.vectors, durable=False)
@@ -197,7 +219,7 @@ class Service:
         """The candidate of the highest expected reward, logging nothing: for when the log cannot be written."""
         with self._lock:
             model, framed = self._frame(loop, situation, candidates)
-            scores = model.learner.scores(framed.context, framed.candidates)
+            scores = model.learner.scores(framed.context, framed.candidates, at=self._clock())
             best = framed.best(scores, threshold=model.settings.threshold)
             return None if best is None else framed.candidates[best].id
 
@@ -322,7 +344,7 @@ class Service:
         model = self.model(loop)
         return model, frame(model, self.encoder(model.settings.encoder), situation, names)
 
-    def _decision_event(self, model: Model, situation: Situation, body: dict[str, Any]) -> Event:
+    def _decision_event(self, model: Model, situation: Situation, body: dict[str, Any], at: float) -> Event:
         conversation, turn = self._place(situation)
         id = _id()
         known: dict[str, Any] = {
@@ -333,7 +355,7 @@ class Service:
         }
         if situation.person is not None:
             known["person"] = self.identity.person(situation.person)
-        return Event(id, "decision", self._clock(), model.loop, conversation, turn, decision=id, body={**body, **known})
+        return Event(id, "decision", at, model.loop, conversation, turn, decision=id, body={**body, **known})
 
     def _place(self, situation: Situation) -> tuple[str | None, str | None]:
         """The hashed conversation and turn of a situation, as far as the caller named them."""

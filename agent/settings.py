@@ -14,11 +14,28 @@ from typing import Any
 import policies
 from agent.encoder import DEFAULT_ENCODER
 from agent.errors import InvalidInput
+from agent.influence import Guard
+from agent.rewards import SIGNALS, Rules
+from policies.types import Reward
 
 HOME_VARIABLE = "REJOINDER_HOME"
 BLOCKS = ("last_reply", "history")
 # What a value means depends on the policy: alpha is an amount of optimism to one, of noise to another.
 _EXPLORATION = ("alpha", "epsilon")
+# What a settings event from before a setting existed meant by leaving it out.
+_BEFORE: dict[str, Any] = {"csat_decay": 1.0, "share": None, "burst": None}
+_LEARNER_BEFORE: dict[str, Any] = {"degree": 1, "feature_scale": 0.0}
+_RANGES = {
+    "wait": (1.0, 1e9),
+    "default_reward": (0.0, 1.0),
+    "default_weight": (0.001, 1.0),
+    "csat_decay": (0.0, 1.0),
+    "share": (0.001, 0.999),
+    "share_floor": (1.0, 1e9),
+    "burst": (1.0, 1e9),
+    "burst_seconds": (1.0, 1e9),
+}
+_OPTIONAL = ("wait", "default_reward", "share", "burst")
 
 
 def home() -> Path:
@@ -34,6 +51,16 @@ class LoopSettings:
     log says does not hang on the defaults of a later version. `history` (0 to 1) is how much of each earlier user
     message still weighs in the context against the one after it; 0 looks at the last message alone. `threshold`
     is the least expected reward at which the loop decides at all; below it, it abstains.
+
+    Rewards: a decision without feedback `wait` seconds after it was made earns `default_reward` (0 to 1) with
+    `default_weight`, until feedback comes; without either, missing feedback is left out. `signals` has the weight of
+    each kind of signal in thumbs (0 to 1; 0 switches it off). `csat_decay` is what an outcome on a conversation keeps
+    of its weight with each turn back from its end: at 0.8 about half of it three turns back. What people rate is above
+    all how it ended, yet in a conversation of a few turns the answer that decided that may be any of them.
+
+    The guard on influence, where 0 or None switches off: one person's feedback on a candidate counts as at most
+    `share` of all that counts there, or `share_floor` thumbs if that is more; identical feedback in a stretch of
+    `burst_seconds` counts in full up to `burst` thumbs, and beyond that by its logarithm (`agent.influence`).
     """
 
     policy: str = "lints"
@@ -42,6 +69,15 @@ class LoopSettings:
     history: float = 0.0
     blocks: Sequence[str] = BLOCKS
     threshold: float | None = None
+    wait: float | None = None
+    default_reward: float | None = None
+    default_weight: float = 0.1
+    signals: Mapping[str, float] = field(default_factory=dict)
+    csat_decay: float = 0.8
+    share: float | None = 0.1
+    share_floor: float = 10.0
+    burst: float | None = 20.0
+    burst_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         _check_number("history", self.history, 0.0, 1.0)
@@ -50,6 +86,7 @@ class LoopSettings:
         object.__setattr__(self, "blocks", [name for name in BLOCKS if name in self.blocks])
         if self.threshold is not None:
             _check_number("threshold", self.threshold, -math.inf, math.inf)
+        self._check_rewards()
         try:
             learner = policies.create(self.policy, **self.learner).settings
         except (TypeError, policies.InvalidInput) as error:
@@ -57,6 +94,26 @@ class LoopSettings:
         # The device is where to compute, not what: it stays with the machine that asked for it.
         full = {name: value for name, value in learner.items() if name != "device" or name in self.learner}
         object.__setattr__(self, "learner", full)
+
+    def _check_rewards(self) -> None:
+        # 0 and None, 60 and 60.0 mean the same: they are one model version.
+        for name in ("share", "burst"):
+            object.__setattr__(self, name, getattr(self, name) or None)
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None or name not in _OPTIONAL:
+                _check_number(name, value, low, high)
+                object.__setattr__(self, name, float(value))
+        if self.default_reward is not None and self.wait is None:
+            raise InvalidInput("default_reward needs a wait: the seconds after which it is earned")
+        if not isinstance(self.signals, Mapping):
+            raise InvalidInput(f"signals must map names of signals to weights; got {self.signals!r}")
+        for name, weight in self.signals.items():
+            if name not in SIGNALS:
+                raise InvalidInput(f"signals: unknown signal {name!r}; known are {', '.join(SIGNALS)}")
+            _check_number(f"signals: weight of {name!r}", weight, 0.0, 1.0)
+        weights = {name: float(self.signals.get(name, signal.weight)) for name, signal in SIGNALS.items()}
+        object.__setattr__(self, "signals", weights)
 
     @classmethod
     def of(cls, given: Mapping[str, Any], *, where: str, base: LoopSettings | None = None) -> LoopSettings:
@@ -72,10 +129,30 @@ class LoopSettings:
         same = given.get("policy", base.policy) == base.policy
         learner = {key: value for key, value in base.learner.items() if same or key not in _EXPLORATION}
         learner |= {key: value for key, value in given.items() if key not in own}
+        mine = {key: value for key, value in given.items() if key in own}
+        if isinstance(mine.get("signals"), Mapping):
+            mine["signals"] = {**base.signals, **mine["signals"]}
         try:
-            return replace(base, **{k: v for k, v in given.items() if k in own}, learner=learner)
+            return replace(base, **mine, learner=learner)
         except (TypeError, InvalidInput) as error:
             raise InvalidInput(f"{where}: {error}") from error
+
+    @classmethod
+    def recorded(cls, body: Mapping[str, Any]) -> LoopSettings:
+        """The settings that the body of a settings event holds, whichever version of Rejoinder wrote it."""
+        settings = {**_BEFORE, **body["settings"]}
+        return cls(**{**settings, "learner": {**_LEARNER_BEFORE, **settings["learner"]}})
+
+    @property
+    def rules(self) -> Rules:
+        """What the loop makes of outcomes."""
+        default = None if self.default_reward is None else Reward(self.default_reward, self.default_weight)
+        return Rules(self.signals, self.csat_decay, default)
+
+    @property
+    def guard(self) -> Guard:
+        """The bounds on what one person or burst of feedback counts."""
+        return Guard(self.share, self.share_floor, self.burst, self.burst_seconds)
 
     def as_body(self) -> dict[str, Any]:
         """What a settings event keeps of them."""
@@ -85,7 +162,8 @@ class LoopSettings:
     def version(self) -> str:
         """The model version: the hash of all that decides what the fold computes (12 hex digits)."""
         learner = {name: value for name, value in self.learner.items() if name != "device"}
-        decisive = {"policy": self.policy, "learner": learner, "encoder": self.encoder}
+        rewards = {name: getattr(self, name) for name in (*_RANGES, "signals")}
+        decisive = {"policy": self.policy, "learner": learner, "encoder": self.encoder, "rewards": rewards}
         canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -227,4 +227,13 @@ class LoopBody(_Body):
     learner: dict[str, Any] = Field(default_factory=dict)
     history: Number | None = None
     threshold: Number | None = None
+    wait: Number | None = None
+    default_reward: Number | None = None
+    default_weight: Number | None = None
+    signals: dict[str, Number] | None = None
+    csat_decay: Number | None = None
+    share: Number | None = None
+    share_floor: Number | None = None
+    burst: Number | None = None
+    burst_seconds: Number | None = None
     candidates: list[CandidateBody] = Field(default_factory=list, max_items=10_000)
