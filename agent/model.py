@@ -13,6 +13,7 @@ import torch
 
 import policies
 from agent.candidates import Library, blend, candidate
+from agent.drift import Drift
 from agent.errors import InvalidInput, Unknown
 from agent.log import EVIDENCE, Event, LearningLog
 from agent.rewards import earned
@@ -39,6 +40,7 @@ class Model:
         self.credits = 0  # credits applied since this process began to fold
         self.skipped = 0  # credits that this model cannot learn from: made with another encoder
         self.library = Library()
+        self.drift = Drift(loop)
         self._settings: LoopSettings | None = None
         self._learner: Learner | None = None
         self._log = log
@@ -89,8 +91,10 @@ class Model:
 
     def save(self) -> None:
         """Keep the fold as a snapshot, so that the next process starts from here."""
-        if self._snapshots is not None and self._learner is not None:
-            self._snapshots.save(self.settings.version, self.seq, self._learner.state_dict())
+        # A snapshot says nothing of alerts: those found must be in the log before it stands for what came before.
+        if self._snapshots is not None and self._learner is not None and not self.drift.alerts:
+            state = {**self._learner.state_dict(), **self.drift.state_dict()}
+            self._snapshots.save(self.settings.version, self.seq, state)
             self.folded = 0
 
     def offer(self, id: str, *, version: int | None = None) -> Candidate:
@@ -112,15 +116,17 @@ class Model:
         """Begin again under the settings now in force: from the newest snapshot made under them, else from nothing."""
         self._learner = policies.create(self.settings.policy, **self.settings.learner)
         self._offered.clear()
-        self.library = Library()
+        self.library, self.drift = Library(), Drift(self.loop)
         self.folded = self.credits = self.skipped = self.seq = 0
         kept = self._snapshots.newest(self.settings.version, upto) if self._snapshots is not None else None
         if kept is None:
             return
         try:
+            self.drift.load_state_dict(kept.state)
             self._learner.load_state_dict(kept.state)
         except Refused as error:
             _log.warning("loop %s: its snapshot is of another version (%s); folding from nothing", self.loop, error)
+            self.drift = Drift(self.loop)
             return
         self.seq = kept.seq
         for event in self._log.read(upto=self.seq, kinds=("candidate",), loop=self.loop):
@@ -129,14 +135,18 @@ class Model:
     def _fold(self, event: Event) -> None:
         if event.kind == "candidate":
             self.library.apply(event)
+        elif event.kind == "settings":
+            self.drift.configure(event)
         elif event.kind in EVIDENCE and self._learner is not None:
             for decision in self._log.addressed(event):
                 if decision.loop == self.loop:
                     self._credit(decision, event)
+            self.drift.settle(event)
 
     def _credit(self, decision: Event, event: Event) -> None:
         """Replace what the learner believes the decision earned before the event by what it earned with it."""
         evidence = self._log.evidence(decision, upto=event.seq)
+        self.drift.credit(decision, evidence)
         old = earned([e for e in evidence if e.seq < event.seq])
         new = earned(evidence)
         if old != new:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import policies
+from agent.drift import DriftSettings
 from agent.encoder import DEFAULT_ENCODER
 from agent.errors import InvalidInput
 
@@ -32,7 +33,8 @@ class LoopSettings:
     `policy` and `learner` are what `policies.create` takes; every setting of the learner is filled in, so that what a
     log says does not hang on the defaults of a later version. `history` (0 to 1) is how much of each earlier user
     message still weighs in the context against the one after it; 0 looks at the last message alone. `threshold`
-    is the least expected reward at which the loop decides at all; below it, it abstains.
+    is the least expected reward at which the loop decides at all; below it, it abstains. `drift` is how the loop
+    watches for change: see `DriftSettings`, whose values are filled in as well.
     """
 
     policy: str = "lints"
@@ -40,6 +42,7 @@ class LoopSettings:
     encoder: str = DEFAULT_ENCODER
     history: float = 0.0
     threshold: float | None = None
+    drift: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_number("history", self.history, 0.0, 1.0)
@@ -52,6 +55,7 @@ class LoopSettings:
         # The device is where to compute, not what: it stays with the machine that asked for it.
         full = {name: value for name, value in learner.items() if name != "device" or name in self.learner}
         object.__setattr__(self, "learner", full)
+        object.__setattr__(self, "drift", asdict(DriftSettings.of(self.drift)))
 
     @classmethod
     def of(cls, given: Mapping[str, Any], *, where: str, base: LoopSettings | None = None) -> LoopSettings:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import policies
+from agent.drift import described, disagreements
 from agent.errors import InvalidInput
 from agent.log import Event, LearningLog
 from agent.model import Model, context_of
@@ -76,18 +77,21 @@ def _check_loop(service: Service, loop: str, decisions: list[Event]) -> tuple[di
         gaps["sums"] = _difference(refold.sums(), once.sums())
     elif not _same(used.learner.state_dict(), refold.state_dict()):
         gaps["refold"] = math.inf
+    alerts = list(service.log.read(kinds=("alert",), loop=loop, upto=upto))
+    problems = disagreements(alerts, used=used.drift, refolded=refolded.drift)
     figures = {
         "model_version": used.settings.version,
         "seq": upto,
         "decisions": len(decisions),
         "credited": credited,
         "skipped": refolded.skipped,
+        "alerts": len(alerts),
+        "latest_alert": described(alerts[-1]) if alerts else None,
         **{f"difference_to_{name}": gap for name, gap in gaps.items()},
     }
     words = {"refold": "a refold from nothing", "sums": "the sum of what its decisions earned"}
-    return figures, [
-        f"loop {loop}: the model differs from {words[name]} by {gap:g}" for name, gap in gaps.items() if gap > TOLERANCE
-    ]
+    problems += [f"the model differs from {words[name]} by {gap:g}" for name, gap in gaps.items() if gap > TOLERANCE]
+    return figures, [f"loop {loop}: {problem}" for problem in problems]
 
 
 def _learned_once(log: LearningLog, model: Model, decisions: list[Event], upto: int) -> tuple[int, Learner]:

@@ -135,7 +135,7 @@ def create_loop(request: Request, response: Response, loop: LoopName, body: Loop
 
 
 def _settings(body: LoopBody, *, where: str) -> LoopSettings:
-    own = {name: getattr(body, name) for name in ("policy", "history", "threshold")}
+    own = {name: getattr(body, name) for name in ("policy", "history", "threshold", "drift")}
     given = {name: value for name, value in own.items() if value is not None}
     try:
         return LoopSettings(learner=body.learner, **given)

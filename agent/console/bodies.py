@@ -227,4 +227,5 @@ class LoopBody(_Body):
     learner: dict[str, Any] = Field(default_factory=dict)
     history: Number | None = None
     threshold: Number | None = None
+    drift: dict[str, Any] | None = None
     candidates: list[CandidateBody] = Field(default_factory=list, max_items=10_000)
