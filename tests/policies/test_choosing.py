@@ -79,7 +79,7 @@ def test_prior_is_affine_in_the_cosine_plus_the_match():
     assert scores.parts["prior"].tolist() == pytest.approx([2 * 0.6 - 0.5, 0.0, -0.5])
     assert scores.parts["match"].tolist() == pytest.approx([0.6, 0.0, 0.0])
     assert scores.mean.tolist() == pytest.approx([1.3, 0.0, -0.5])
-    assert list(scores.parts) == ["prior", "match", "own"]
+    assert list(scores.parts) == ["prior", "match", "own", "own:features", "own:together"]
 
 
 def test_vectors_may_be_anything_that_holds_floats():
@@ -139,8 +139,8 @@ def test_shared_needs_vectors():
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("linucbb", {}, "there are greedy, epsilon_greedy, linucb, lints"),
-        ("linucb", {"alhpa": 1}, "it has alpha, ridge"),
+        ("linucbb", {}, "there are greedy, epsilon_greedy, linucb, "),
+        ("linucb", {"alhpa": 1}, "it has alpha, parts"),
         ("greedy", {"alpha": 1}, "no setting 'alpha'"),
         ("linucb", {"ridge": 0}, "outside"),
         ("linucb", {"alpha": "x"}, "not a finite number"),
@@ -171,8 +171,8 @@ def test_state_of_other_settings_is_refused():
     with pytest.raises(InvalidInput, match=r"ridge=2\.0 not 1\.0"):
         policies.create("linucb").load_state_dict(learner.state_dict())
     broken = learner.state_dict()
-    del broken["0.theta"]
-    with pytest.raises(InvalidInput, match="theta missing"):
+    del broken["0.kernel.weights"]
+    with pytest.raises(InvalidInput, match="weights is missing"):
         policies.create("linucb", ridge=2.0).load_state_dict(broken)
     policies.create("lints", ridge=2.0).load_state_dict(learner.state_dict())
 
