@@ -52,6 +52,10 @@ class Ledger:
         """The last place there is."""
         return next(reversed(self._places.values()), START)
 
+    def knows(self, id: str) -> bool:
+        """Whether a decision has ever earned anything."""
+        return id in self._places
+
     def credit(self, decision: Event, reward: Earned | None, *, seq: int) -> None:
         """Enter what a decision has earned by the event at `seq`, in place of what it had; None strikes it out."""
         id = decision.id

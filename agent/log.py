@@ -34,12 +34,13 @@ KINDS = frozenset(
         "wait_expired",
         "candidate",
         "settings",
+        "alert",
     }
 )
 # The kinds that can change what a decision has earned.
 EVIDENCE = ("outcome", "revoked", "correction", "activated", "wait_expired")
 # Kinds of which a repetition in other words is a repetition still.
-_FIRST_WORD_HOLDS = frozenset({"activated", "message", "revoked"})
+_FIRST_WORD_HOLDS = frozenset({"activated", "alert", "message", "revoked"})
 # What an outcome can be about, the narrowest first.
 ADDRESSES = ("decision", "turn", "conversation")
 BUSY_SECONDS = 5.0

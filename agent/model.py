@@ -16,6 +16,7 @@ from torch import Tensor
 import policies
 from agent.candidates import Library, blend, candidate
 from agent.checkpoints import Checkpoints
+from agent.drift import Drift
 from agent.errors import InvalidInput, Unknown
 from agent.ledger import START, Change, Ledger, Place, credit_of
 from agent.log import EVIDENCE, Event, LearningLog
@@ -51,6 +52,7 @@ class Model:
         self.credits = 0  # credits applied since this process began to fold
         self.skipped = 0  # credits that this model cannot learn from: made with another encoder
         self.library = Library()
+        self.drift = Drift(loop)
         self._settings: LoopSettings | None = None
         self._learner: Learner | None = None
         self._ledger: Ledger | None = None
@@ -114,9 +116,11 @@ class Model:
 
     def save(self) -> None:
         """Keep the fold as a snapshot, so that the next process starts from here."""
-        if self._snapshots is not None and self._learner is not None:
+        # A snapshot says nothing of alerts: those found must be in the log before it stands for what came before.
+        if self._snapshots is not None and self._learner is not None and not self.drift.alerts:
             state = {f"{_LEARNER}{name}": tensor for name, tensor in self._learner.state_dict().items()}
-            self._snapshots.save(self.settings.version, self.seq, {**state, "ledger": self.ledger.state()})
+            state |= {"ledger": self.ledger.state(), **self.drift.state_dict()}
+            self._snapshots.save(self.settings.version, self.seq, state)
             self.folded = 0
 
     def offer(self, id: str, *, version: int | None = None) -> Candidate:
@@ -155,7 +159,7 @@ class Model:
         self._ledger = Ledger(self.settings.guard)
         self._checkpoints, self._learned = Checkpoints(), START
         self._offered.clear()
-        self.library = Library()
+        self.library, self.drift = Library(), Drift(self.loop)
         self.folded = self.credits = self.skipped = self.seq = 0
 
     def _resume(self, state: Mapping[str, Tensor]) -> None:
@@ -163,6 +167,7 @@ class Model:
             raise InvalidInput("it has no ledger")
         mine = {name.removeprefix(_LEARNER): tensor for name, tensor in state.items() if name.startswith(_LEARNER)}
         self.learner.load_state_dict(mine)
+        self.drift.load_state_dict(state)
         self._ledger = Ledger.from_state(state["ledger"], self.settings.guard)
         if not self.learner.additive:
             self._learned = self.ledger.last
@@ -174,15 +179,20 @@ class Model:
     def _fold(self, event: Event) -> None:
         if event.kind == "candidate":
             self.library.apply(event)
+        elif event.kind == "settings":
+            self.drift.configure(event)
         elif event.kind in EVIDENCE and self._learner is not None:
             for decision in self._log.addressed(event):
                 if decision.loop == self.loop:
                     self._credit(decision, event)
+            self.drift.settle(event)
 
     def _credit(self, decision: Event, event: Event) -> None:
         """Enter what the decision has earned by the event into the ledger."""
         evidence, rules = self._log.evidence(decision, upto=event.seq), self.settings.rules
         reward = credit_of(self._log, decision, evidence, rules)
+        if reward is not None and reward.at is not None and not self.ledger.knows(decision.id):
+            self.drift.credit(decision, reward)
         self.ledger.credit(decision, reward, seq=event.seq)
         self.ledger.wait(decision, reward is None and rules.default is not None and activated(evidence))
         if len(self._at_hand) < _AT_HAND:

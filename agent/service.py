@@ -31,7 +31,7 @@ from agent.snapshots import Snapshots
 # Folding this many credits takes about a second: more is not worth losing with a process.
 SNAPSHOT_EVERY = 2_000
 # Ids that events of other kinds are given, so that repeating them is harmless: an outcome may not take one.
-_OUR_IDS = ("activated:", "candidate:", EXPIRED, "message:", "revoked:")
+_OUR_IDS = ("activated:", "alert:", "candidate:", EXPIRED, "message:", "revoked:")
 _log = logging.getLogger(__name__)
 
 
@@ -137,6 +137,7 @@ class Service:
             model.catch_up()
             if not model.exists:
                 raise Unknown(f"unknown loop {loop!r}; known are {', '.join(self.loops()) or 'none yet'}")
+            model.drift.announce(self.log)
             if model.folded >= SNAPSHOT_EVERY:
                 model.save()
             return model
@@ -331,6 +332,7 @@ class Service:
         """Keep what was folded as snapshots and let go of the log."""
         with self._lock:
             for model in self._models.values():
+                model.drift.announce(self.log)
                 if model.folded:
                     model.save()
             self.log.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import policies
+from agent.drift import DriftSettings
 from agent.encoder import DEFAULT_ENCODER
 from agent.errors import InvalidInput
 from agent.influence import Guard
@@ -50,7 +51,8 @@ class LoopSettings:
     `policy` and `learner` are what `policies.create` takes; every setting of the learner is filled in, so that what a
     log says does not hang on the defaults of a later version. `history` (0 to 1) is how much of each earlier user
     message still weighs in the context against the one after it; 0 looks at the last message alone. `threshold`
-    is the least expected reward at which the loop decides at all; below it, it abstains.
+    is the least expected reward at which the loop decides at all; below it, it abstains. `drift` is how the loop
+    watches for change: see `DriftSettings`, whose values are filled in as well.
 
     Rewards: a decision without feedback `wait` seconds after it was made earns `default_reward` (0 to 1) with
     `default_weight`, until feedback comes; without either, missing feedback is left out. `signals` has the weight of
@@ -78,6 +80,7 @@ class LoopSettings:
     share_floor: float = 10.0
     burst: float | None = 20.0
     burst_seconds: float = 60.0
+    drift: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_number("history", self.history, 0.0, 1.0)
@@ -94,6 +97,7 @@ class LoopSettings:
         # The device is where to compute, not what: it stays with the machine that asked for it.
         full = {name: value for name, value in learner.items() if name != "device" or name in self.learner}
         object.__setattr__(self, "learner", full)
+        object.__setattr__(self, "drift", asdict(DriftSettings.of(self.drift)))
 
     def _check_rewards(self) -> None:
         # 0 and None, 60 and 60.0 mean the same: they are one model version.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import policies
+from agent.drift import described, disagreements
 from agent.errors import InvalidInput
 from agent.influence import Influence, factors
 from agent.ledger import claim_of, credit_of
@@ -86,6 +87,7 @@ def _check_loop(
     gaps = _gaps(service.log, used, refolded, decisions, upto)
     influence = refolded.ledger.influence
     capped, bursts = influence.held
+    alerts = list(service.log.read(kinds=("alert",), loop=loop, upto=upto))
     figures = {
         "model_version": used.settings.version,
         "seq": upto,
@@ -94,14 +96,17 @@ def _check_loop(
         "skipped": refolded.skipped,
         "capped_persons": capped,
         "damped_bursts": bursts,
+        "alerts": len(alerts),
+        "latest_alert": described(alerts[-1]) if alerts else None,
         **{f"difference_to_{name}": gap for name, gap in gaps.items()},
     }
-    problems = [
-        f"loop {loop}: the model differs from {_COMPARED[name]} by {gap:g}"
+    problems = disagreements(alerts, used=used.drift, refolded=refolded.drift)
+    problems += [
+        f"the model differs from {_COMPARED[name]} by {gap:g}"
         for name, gap in gaps.items()
         if gap > (0.0 if name == "rewards" else TOLERANCE)
     ]
-    return figures, _held(influence), problems
+    return figures, _held(influence), [f"loop {loop}: {problem}" for problem in problems]
 
 
 def _gaps(log: LearningLog, used: Model, refolded: Model, decisions: list[Event], upto: int) -> dict[str, float]:

@@ -45,9 +45,6 @@ class Learner(ABC):
     #: whether what is learned is a sum over observations: order does not matter, and `revise` is exact.
     additive: ClassVar[bool] = False
 
-    #: whether `revise` has to be told what the choice was made among.
-    needs_offer: ClassVar[bool] = False
-
     #: every setting in force, as JSON values: create(learner.name, **learner.settings) makes an untrained
     #: twin.
     settings: dict[str, Any]

@@ -236,4 +236,5 @@ class LoopBody(_Body):
     share_floor: Number | None = None
     burst: Number | None = None
     burst_seconds: Number | None = None
+    drift: dict[str, Any] | None = None
     candidates: list[CandidateBody] = Field(default_factory=list, max_items=10_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -108,7 +109,9 @@ def _metrics(service: Service) -> Iterator[str]:
     seq = service.log.last_seq()
     folds = sorted(service.folds().items())
     events = sorted(service.log.counts().items())
+    alerts = Counter(alert.loop or "" for alert in service.log.read(kinds=("alert",)))
     yield from _metric("rejoinder_events_total", "counter", "Events in the learning log.", "kind", events)
+    yield from _metric("rejoinder_alerts_total", "counter", "Alerts of drift.", "loop", sorted(alerts.items()))
     yield from _metric(
         "rejoinder_credits_total",
         "counter",

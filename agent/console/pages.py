@@ -12,10 +12,12 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from agent.console.api import EventId, service_of
-from agent.console.views import detail_of, page_of
+from agent.console.views import alerts_of, detail_of, page_of
+from agent.drift import described
 
 HERE = Path(__file__).parent
 ROWS = 25  # a page of the list
+ALERT_SECONDS = 7 * 86_400.0  # how long an alert stands on the first page
 LIKELIEST = 10  # candidates shown before the rest, which opens on demand
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
@@ -33,7 +35,8 @@ def latest(
     after = None if before is not None else after
     page = page_of(service, loop=loop or None, limit=ROWS, before=before, after=after)
     first = before is None and page.newer is None
-    return render("decisions.html", page=page, loop=loop, loops=service.loops(), first=first)
+    alerts = alerts_of(service, loop=loop or None, since=time.time() - ALERT_SECONDS) if first else []
+    return render("decisions.html", page=page, loop=loop, loops=service.loops(), first=first, alerts=alerts)
 
 
 @router.get("/decisions/{decision_id}")
@@ -93,5 +96,12 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.filters.update(
-    day=_day, clock=_clock, iso=_iso, percent=_percent, signed=_signed, plain=_plain, short="{:g}".format
+    described=described,
+    day=_day,
+    clock=_clock,
+    iso=_iso,
+    percent=_percent,
+    signed=_signed,
+    plain=_plain,
+    short="{:g}".format,
 )

@@ -66,6 +66,12 @@ def page_of(
     )
 
 
+def alerts_of(service: Service, *, loop: str | None, since: float) -> list[Event]:
+    """The latest alert of each loop, or of one, of those since a unix time; newest first."""
+    latest = {alert.loop: alert for alert in service.log.read(kinds=("alert",), loop=loop) if alert.at >= since}
+    return sorted(latest.values(), key=lambda alert: -alert.seq)
+
+
 def brief(row: Row) -> dict[str, Any]:
     """A row as the HTTP API gives it."""
     return {
