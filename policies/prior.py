@@ -13,6 +13,9 @@ from torch import Tensor
 from policies.features import Seen, as_vector
 from policies.types import Candidate, InvalidInput
 
+#: standard deviations (at ridge 1) of what a calibrated prior's intercept and slope are off by.
+INTERCEPT_SCALE, SLOPE_SCALE = 0.3, 1.0
+
 
 @dataclass(frozen=True, eq=False)
 class Field:
@@ -73,6 +76,14 @@ class SemanticPrior:
         self._check_lengths(seen, field.units)
         bare = (field.known == 0.0)[:, None]
         return torch.where(bare, seen.unit, field.units * seen.unit)
+
+    def terms(self, seen: Seen, field: Field) -> Tensor:
+        """What the prior is affine in, (k, 2): 1 and the cosine, scaled to what each may have to be corrected by."""
+        cosine = field.known.new_zeros(len(field.candidates))
+        if field.units is not None:
+            self._check_lengths(seen, field.units)
+            cosine = torch.mv(field.units, seen.unit)
+        return torch.stack([torch.ones_like(cosine) * INTERCEPT_SCALE, cosine * SLOPE_SCALE], dim=1)
 
     def _match(self, seen: Seen, field: Field) -> Tensor:
         products = [

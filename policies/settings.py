@@ -32,7 +32,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "lints": {"alpha": 0.05, **_COMMON},
     "squarecb": {"gamma": 100.0, "gamma_exponent": 0.5, "elimination": 0.0, **_COMMON},
 }
-_WORDS = {"parts": ("disjoint", "shared", "hybrid"), "device": ("auto", "cpu", "cuda")}
+_WORDS = {"parts": ("disjoint", "shared", "hybrid", "calibrated"), "device": ("auto", "cpu", "cuda")}
 _WHOLE = {"degree": (1, 4), "rivals": (0, 1000)}
 _RANGES = {
     "alpha": (0.0, math.inf),
