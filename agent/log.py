@@ -31,14 +31,16 @@ KINDS = frozenset(
         "outcome",
         "revoked",
         "correction",
+        "observed",
         "candidate",
+        "mark",
         "settings",
     }
 )
 # The kinds that can change what a decision has earned.
-EVIDENCE = ("outcome", "revoked", "correction", "activated")
+EVIDENCE = ("outcome", "revoked", "correction", "activated", "observed")
 # Kinds of which a repetition in other words is a repetition still.
-_FIRST_WORD_HOLDS = frozenset({"activated", "message", "revoked"})
+_FIRST_WORD_HOLDS = frozenset({"activated", "message", "observed", "revoked"})
 # What an outcome can be about, the narrowest first.
 ADDRESSES = ("decision", "turn", "conversation")
 BUSY_SECONDS = 5.0

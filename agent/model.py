@@ -12,17 +12,19 @@ from array import array
 import torch
 
 import policies
-from agent.candidates import Library, blend, candidate
+from agent.apprentice import taught
+from agent.candidates import LIBRARY, Library, blend, candidate
 from agent.errors import InvalidInput, Unknown
 from agent.log import EVIDENCE, Event, LearningLog
 from agent.rewards import earned
+from agent.safety import Slack
 from agent.settings import LoopSettings
 from agent.snapshots import Snapshots
 from policies.base import Learner
 from policies.types import Candidate, Context, Reward
 from policies.types import InvalidInput as Refused
 
-_FOLDED = (*EVIDENCE, "candidate", "settings")
+_FOLDED = (*EVIDENCE, *LIBRARY, "settings")
 _log = logging.getLogger(__name__)
 
 
@@ -39,11 +41,12 @@ class Model:
         self.credits = 0  # credits applied since this process began to fold
         self.skipped = 0  # credits that this model cannot learn from: made with another encoder
         self.library = Library()
+        self.slack = Slack(log, loop)
         self._settings: LoopSettings | None = None
         self._learner: Learner | None = None
         self._log = log
         self._snapshots = snapshots
-        self._offered: dict[tuple[str, int], Candidate] = {}
+        self._offered: dict[tuple[str, int, bool], Candidate] = {}
 
     @property
     def exists(self) -> bool:
@@ -93,19 +96,19 @@ class Model:
             self._snapshots.save(self.settings.version, self.seq, self._learner.state_dict())
             self.folded = 0
 
-    def offer(self, id: str, *, version: int | None = None) -> Candidate:
+    def offer(self, id: str, *, version: int | None = None, eligible: bool = True) -> Candidate:
         """A candidate as the learner sees it, in its latest version unless another is asked for.
 
         Raises:
             Unknown: the loop has no such candidate.
         """
         reply = self.library.get(id, version)
-        known = self._offered.get((id, reply.version))
+        known = self._offered.get((id, reply.version, eligible))
         if known is None:
             vectors = self._log.vectors(reply.refs, encoder=self.settings.encoder)
-            known = candidate(reply, vectors)
+            known = candidate(reply, vectors, eligible=eligible)
             if len(vectors) == len(set(reply.refs)):  # else it is yet to be encoded
-                self._offered[id, reply.version] = known
+                self._offered[id, reply.version, eligible] = known
         return known
 
     def _restart(self, upto: int) -> None:
@@ -123,11 +126,11 @@ class Model:
             _log.warning("loop %s: its snapshot is of another version (%s); folding from nothing", self.loop, error)
             return
         self.seq = kept.seq
-        for event in self._log.read(upto=self.seq, kinds=("candidate",), loop=self.loop):
+        for event in self._log.read(upto=self.seq, kinds=LIBRARY, loop=self.loop):
             self.library.apply(event)
 
     def _fold(self, event: Event) -> None:
-        if event.kind == "candidate":
+        if event.kind in LIBRARY:
             self.library.apply(event)
         elif event.kind in EVIDENCE and self._learner is not None:
             for decision in self._log.addressed(event):
@@ -139,14 +142,14 @@ class Model:
         evidence = self._log.evidence(decision, upto=event.seq)
         old = earned([e for e in evidence if e.seq < event.seq])
         new = earned(evidence)
-        if old != new:
-            self._revise(decision, old, new, at=event.at)
+        index = taught(decision, evidence)
+        if old != new and index is not None:
+            self._revise(decision, index, old, new, at=event.at)
 
-    def _revise(self, decision: Event, old: Reward | None, new: Reward | None, *, at: float) -> None:
+    def _revise(self, decision: Event, index: int, old: Reward | None, new: Reward | None, *, at: float) -> None:
         body = decision.body
         try:
             context = context_of(decision, self._log, encoder=self.settings.encoder)
-            index = body["index"]
             chosen = self.offer(body["candidates"][index], version=body["versions"][index])
             self.learner.revise(context, chosen, old=old, new=new, at=at)
         except (InvalidInput, Refused) as error:

@@ -87,9 +87,9 @@ def activated(evidence: Sequence[Event]) -> bool:
 def earned(evidence: Sequence[Event]) -> Reward | None:
     """What a decision has earned, from the events about it in the order of the log; None while nothing is known.
 
-    A decision that was never activated earns nothing.
+    A decision that was never activated, and in whose place nothing was observed, earns nothing.
     """
-    if not activated(evidence):
+    if not activated(evidence) and not any(event.kind == "observed" for event in evidence):
         return None
     standing: dict[str, _Standing] = {}
     revoked: set[str] = set()

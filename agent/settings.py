@@ -18,6 +18,15 @@ from agent.errors import InvalidInput
 HOME_VARIABLE = "REJOINDER_HOME"
 # What a value means depends on the policy: alpha is an amount of optimism to one, of noise to another.
 _EXPLORATION = ("alpha", "epsilon")
+_RANGES = {
+    "history": (0.0, 1.0),
+    "threshold": (-math.inf, math.inf),
+    "floor": (0.0, 1.0),
+    "budget": (0.0, 1.0),
+    "conservative": (0.0, 1.0),
+    "width": (0.0, math.inf),
+}
+_OPTIONAL = ("threshold", "budget", "conservative")
 
 
 def home() -> Path:
@@ -32,7 +41,15 @@ class LoopSettings:
     `policy` and `learner` are what `policies.create` takes; every setting of the learner is filled in, so that what a
     log says does not hang on the defaults of a later version. `history` (0 to 1) is how much of each earlier user
     message still weighs in the context against the one after it; 0 looks at the last message alone. `threshold`
-    is the least expected reward at which the loop decides at all; below it, it abstains.
+    is the least expected reward at which the loop decides at all; below it, it abstains. With `abstain`, abstaining is
+    a candidate like any other instead, expected to earn the threshold until it is known better.
+
+    What exploration must keep to (`policies.safety` says how): `floor`, the least probability of an eligible candidate;
+    `budget`, the most probability on others than the best-expected; `conservative`, the share of the baseline's reward
+    that may be lost, with bounds `width` deviations off the mean; `baseline`, the candidate chosen if nobody learned,
+    "prior" for that of the highest untrained score.
+
+    `strict`: only approved candidates are eligible. `apprentice`: it proposes and logs, and never acts.
     """
 
     policy: str = "lints"
@@ -40,11 +57,27 @@ class LoopSettings:
     encoder: str = DEFAULT_ENCODER
     history: float = 0.0
     threshold: float | None = None
+    floor: float = 0.0
+    budget: float | None = None
+    conservative: float | None = None
+    width: float = 1.0
+    baseline: str = "prior"
+    strict: bool = False
+    abstain: bool = False
+    apprentice: bool = False
 
     def __post_init__(self) -> None:
-        _check_number("history", self.history, 0.0, 1.0)
-        if self.threshold is not None:
-            _check_number("threshold", self.threshold, -math.inf, math.inf)
+        for name, (low, high) in _RANGES.items():
+            if (value := getattr(self, name)) is not None or name not in _OPTIONAL:
+                _check_number(name, value, low, high)
+        for name in ("strict", "abstain", "apprentice"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise InvalidInput(f"{name} must be true or false; got {value!r}")
+        baseline: object = self.baseline
+        if not isinstance(baseline, str) or not baseline:
+            raise InvalidInput(f'baseline must be "prior" or the id of a candidate; got {baseline!r}')
+        if self.abstain and self.threshold is None:
+            raise InvalidInput("abstain needs a threshold: what abstaining is expected to earn")
         try:
             learner = policies.create(self.policy, **self.learner).settings
         except (TypeError, policies.InvalidInput) as error:
@@ -52,6 +85,8 @@ class LoopSettings:
         # The device is where to compute, not what: it stays with the machine that asked for it.
         full = {name: value for name, value in learner.items() if name != "device" or name in self.learner}
         object.__setattr__(self, "learner", full)
+        if self.abstain and full.get("parts") == "shared":
+            raise InvalidInput('abstain needs parts "disjoint": a shared model tells candidates apart by their words')
 
     @classmethod
     def of(cls, given: Mapping[str, Any], *, where: str, base: LoopSettings | None = None) -> LoopSettings:
@@ -75,6 +110,11 @@ class LoopSettings:
     def as_body(self) -> dict[str, Any]:
         """What a settings event keeps of them."""
         return asdict(self)
+
+    @property
+    def least(self) -> float | None:
+        """The expected reward below which the loop does not decide; None where there is no such."""
+        return None if self.abstain else self.threshold
 
     @property
     def version(self) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 import policies
+from agent import safety
+from agent.apprentice import taught
 from agent.errors import InvalidInput
 from agent.log import Event, LearningLog
 from agent.model import Model, context_of
@@ -40,7 +42,7 @@ def verify(service: Service, *, progress: Callable[[str], None] = lambda _: None
         progress(f"folding the loop {loop} from nothing")
         mine = [decision for decision in decisions if decision.loop == loop]
         loops[loop], found = _check_loop(service, loop, mine)
-        problems += found
+        problems += found + safety.wrong_with(log, loop, mine)
     return {
         "ok": not problems,
         "events": sum(log.counts().values()),
@@ -95,14 +97,14 @@ def _learned_once(log: LearningLog, model: Model, decisions: list[Event], upto: 
     learner = policies.create(model.settings.policy, **model.settings.learner)
     credited = 0
     for decision in decisions:
-        reward = earned(log.evidence(decision, upto=upto))
-        if reward is None:
+        evidence = log.evidence(decision, upto=upto)
+        reward, index = earned(evidence), taught(decision, evidence)
+        if reward is None or index is None:
             continue
         try:
             context = context_of(decision, log, encoder=model.settings.encoder)
         except InvalidInput:
             continue  # made with another encoder; the fold has counted it as skipped
-        index = decision.body["index"]
         chosen = model.offer(decision.body["candidates"][index], version=decision.body["versions"][index])
         learner.learn(context, chosen, reward.value, weight=reward.weight, at=decision.at)
         credited += 1

@@ -7,14 +7,17 @@ from typing import Any
 
 from policies.base import Learner, draw
 from policies.linear import LinearLearner
+from policies.safety import Conservative, Limits
 from policies.types import Candidate, Choice, Context, InvalidInput, Offer, Reward, Scores
 
 __all__ = [
     "Candidate",
     "Choice",
+    "Conservative",
     "Context",
     "InvalidInput",
     "Learner",
+    "Limits",
     "NAMES",
     "Offer",
     "Reward",

@@ -131,6 +131,9 @@ class LinearLearner(Learner):
         if field.units is not None and slope:
             self._match_dimensions(seen, field.units)
             prior = prior.add_(torch.mv(field.units, seen.unit), alpha=slope)
+        for index, candidate in enumerate(field.candidates):
+            if candidate.prior is not None:
+                prior[index] = _given(candidate)
         parts = {"prior": prior}
         if self.settings["prior_match"]:
             parts["match"] = self._match(seen, field)
@@ -295,6 +298,12 @@ class LinearLearner(Learner):
         if not math.isfinite(squared):
             raise InvalidInput(f"{what}: holds a number that is not finite or too large")
         return x, math.sqrt(squared)
+
+
+def _given(candidate: Candidate) -> float:
+    if candidate.prior is None or not math.isfinite(candidate.prior):
+        raise InvalidInput(f"prior of candidate {candidate.id!r}: {candidate.prior!r} is not a finite number")
+    return candidate.prior
 
 
 def _weight(reward: Reward | None) -> float:
