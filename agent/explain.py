@@ -14,9 +14,9 @@ def explain(log: LearningLog, decision: Event) -> dict[str, Any]:
     """Why a decision came out as it did: its candidates, the likeliest first, and what it earned since.
 
     Each candidate's `expected` reward is the sum of its named `parts`; `deviation` is how unsure the model was of
-    it; `probability` is the chance with which it was drawn; `barred` is why it could not be. `observed` is what was done
-    in place of a decision that was only watched, and what its reward is about. `repeats` tells whether the logged draw, made again
-    from the logged probabilities and seed, falls on the same candidate.
+    it; `probability` is the chance with which it was drawn; `barred` is why it could not be. `observed` is what was
+    done in place of a decision that was only watched, and what its reward is about. `repeats` tells whether the logged
+    draw, made again from the logged probabilities and seed, falls on the same candidate.
     """
     body = decision.body
     rows = [

@@ -31,8 +31,8 @@ def explanation(found: dict[str, Any]) -> RenderableType:
     if rest := len(found["candidates"]) - len(barred) - len(shown):
         lines.append(Text(f"… and {rest} more", style="dim"))
     if barred:
-        names = (f"{row['candidate'].removeprefix(common)} ({row['barred'] or 'not eligible'})" for row in barred)
-        lines.append(Text(f"could not be chosen: {', '.join(names)}", style="dim"))
+        why = (f"{row['candidate'].removeprefix(common)} ({row['barred'] or 'not eligible'})" for row in barred)
+        lines.append(Text(f"could not be chosen: {', '.join(why)}", style="dim"))
     return Group(*lines, *_outcomes(found))
 
 
@@ -73,9 +73,8 @@ def _limits(limits: dict[str, Any]) -> str:
     free = {"floor": 0.0, "budget": 1.0, "widen": 0.0}
     said = [f"{name} {limits[name]:g}" for name in free if limits.get(name, free[name]) != free[name]]
     if condition := limits.get("conservative"):
-        said.append(
-            f"may lose {condition['alpha']:.0%} of what {condition['baseline']} would earn (slack {condition['slack']:.2f})"
-        )
+        slack = f"slack {condition['slack']:.2f}"
+        said.append(f"may lose {condition['alpha']:.0%} of what {condition['baseline']} would earn ({slack})")
     return ", ".join(said)
 
 
