@@ -139,6 +139,24 @@ def explain(decision: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("loop")
+@click.argument("candidate")
+@click.option("--state", help="enabled, disabled, pinned (only such are chosen from) or blocked (never chosen).")
+@click.option("--approve/--no-approve", "approved", default=None, help="Whether strict loops may use its words.")
+@click.option("--who", default="command line", show_default=True, help="What the log names as the author.")
+@click.option("--why", default="", help="The reason, for the log.")
+@_as_json
+def mark(
+    loop: str, candidate: str, state: str | None, approved: bool | None, who: str, why: str, as_json: bool
+) -> None:
+    """Pin, block, disable, enable or approve a CANDIDATE of a LOOP."""
+    with _service() as service:
+        reply = service.mark(loop, candidate, state=state, approved=approved, who=who, why=why)
+    said = {"candidate": reply.id, "state": reply.state, "approved": reply.approved, "version": reply.version}
+    _print({"loop": loop, **said}, as_json)
+
+
+@cli.command()
 @_as_json
 def verify(as_json: bool) -> None:
     """Refold the log from nothing and compare; exit code 1 where log and model disagree."""

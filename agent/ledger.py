@@ -56,12 +56,12 @@ class Ledger:
         """Whether a decision has ever earned anything."""
         return id in self._places
 
-    def credit(self, decision: Event, reward: Earned | None, *, seq: int) -> None:
+    def credit(self, decision: Event, claim: Claim | None, *, seq: int) -> None:
         """Enter what a decision has earned by the event at `seq`, in place of what it had; None strikes it out."""
         id = decision.id
-        if reward is not None:
+        if claim is not None:
             self._places.setdefault(id, (seq, decision.seq))
-            self._touched |= self.influence.put(id, claim_of(decision, reward))
+            self._touched |= self.influence.put(id, claim)
         elif id in self.influence.claims:
             self._touched |= self.influence.drop(id)
 
@@ -156,12 +156,12 @@ class Ledger:
         return ledger
 
 
-def claim_of(decision: Event, reward: Earned) -> Claim:
-    """What a decision's reward claims to weigh: on the candidate chosen, by the person who was answered.
+def claim_of(decision: Event, index: int, reward: Earned) -> Claim:
+    """What a decision's reward claims to weigh: on the candidate at an index, by the person who was answered.
 
     Where no person is known, a conversation is somebody's.
     """
-    return Claim(decision.body["chosen"], decision.body.get("person") or decision.conversation, reward)
+    return Claim(decision.body["candidates"][index], decision.body.get("person") or decision.conversation, reward)
 
 
 def credit_of(log: LearningLog, decision: Event, evidence: Sequence[Event], rules: Rules) -> Earned | None:

@@ -32,15 +32,17 @@ KINDS = frozenset(
         "revoked",
         "correction",
         "wait_expired",
+        "observed",
         "candidate",
+        "mark",
         "settings",
         "alert",
     }
 )
 # The kinds that can change what a decision has earned.
-EVIDENCE = ("outcome", "revoked", "correction", "activated", "wait_expired")
+EVIDENCE = ("outcome", "revoked", "correction", "activated", "observed", "wait_expired")
 # Kinds of which a repetition in other words is a repetition still.
-_FIRST_WORD_HOLDS = frozenset({"activated", "alert", "message", "revoked"})
+_FIRST_WORD_HOLDS = frozenset({"activated", "alert", "message", "observed", "revoked"})
 # What an outcome can be about, the narrowest first.
 ADDRESSES = ("decision", "turn", "conversation")
 BUSY_SECONDS = 5.0

@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from torch import Tensor
 
 import policies
-from agent.candidates import Library, blend, candidate
+from agent.apprentice import taught
+from agent.candidates import LIBRARY, Library, blend, candidate
 from agent.checkpoints import Checkpoints
 from agent.drift import Drift
 from agent.errors import InvalidInput, Unknown
-from agent.ledger import START, Change, Ledger, Place, credit_of
+from agent.ledger import START, Change, Ledger, Place, claim_of, credit_of
 from agent.log import EVIDENCE, Event, LearningLog
 from agent.rewards import activated
+from agent.safety import Slack
 from agent.settings import LoopSettings
 from agent.snapshots import Snapshots
 from policies.base import Learner
@@ -28,7 +29,7 @@ from policies.features import VECTOR
 from policies.types import Candidate, Context, Offer, Reward
 from policies.types import InvalidInput as Refused
 
-_FOLDED = (*EVIDENCE, "candidate", "settings")
+_FOLDED = (*EVIDENCE, *LIBRARY, "settings")
 # Decisions read while folding and kept at hand for teaching: one has a few thousand numbers.
 _AT_HAND = 256
 _LEARNER = "learner."  # what the names of a learner's tensors begin with in a snapshot
@@ -53,6 +54,7 @@ class Model:
         self.skipped = 0  # credits that this model cannot learn from: made with another encoder
         self.library = Library()
         self.drift = Drift(loop)
+        self.slack = Slack(log, loop)
         self._settings: LoopSettings | None = None
         self._learner: Learner | None = None
         self._ledger: Ledger | None = None
@@ -60,7 +62,7 @@ class Model:
         self._learned: Place = START  # how far a learner that is not additive has learned
         self._log = log
         self._snapshots = snapshots
-        self._offered: dict[tuple[str, int], Candidate] = {}
+        self._offered: dict[tuple[str, int, bool], Candidate] = {}
         self._at_hand: dict[str, Event] = {}
 
     @property
@@ -123,19 +125,19 @@ class Model:
             self._snapshots.save(self.settings.version, self.seq, state)
             self.folded = 0
 
-    def offer(self, id: str, *, version: int | None = None) -> Candidate:
+    def offer(self, id: str, *, version: int | None = None, eligible: bool = True) -> Candidate:
         """A candidate as the learner sees it, in its latest version unless another is asked for.
 
         Raises:
             Unknown: the loop has no such candidate.
         """
         reply = self.library.get(id, version)
-        known = self._offered.get((id, reply.version))
+        known = self._offered.get((id, reply.version, eligible))
         if known is None:
             vectors = self._log.vectors(reply.refs, encoder=self.settings.encoder)
-            known = candidate(reply, vectors)
+            known = candidate(reply, vectors, eligible=eligible)
             if len(vectors) == len(set(reply.refs)):  # else it is yet to be encoded
-                self._offered[id, reply.version] = known
+                self._offered[id, reply.version, eligible] = known
         return known
 
     def _restart(self, upto: int) -> None:
@@ -151,7 +153,7 @@ class Model:
             self._begin()
             return
         self.seq = kept.seq
-        for event in self._log.read(upto=self.seq, kinds=("candidate",), loop=self.loop):
+        for event in self._log.read(upto=self.seq, kinds=LIBRARY, loop=self.loop):
             self.library.apply(event)
 
     def _begin(self) -> None:
@@ -177,7 +179,7 @@ class Model:
         return policies.create(self.settings.policy, **self.settings.learner)
 
     def _fold(self, event: Event) -> None:
-        if event.kind == "candidate":
+        if event.kind in LIBRARY:
             self.library.apply(event)
         elif event.kind == "settings":
             self.drift.configure(event)
@@ -190,10 +192,18 @@ class Model:
     def _credit(self, decision: Event, event: Event) -> None:
         """Enter what the decision has earned by the event into the ledger."""
         evidence, rules = self._log.evidence(decision, upto=event.seq), self.settings.rules
-        reward = credit_of(self._log, decision, evidence, rules)
-        if reward is not None and reward.at is not None and not self.ledger.knows(decision.id):
+        index = taught(decision, evidence)
+        reward = None if index is None else credit_of(self._log, decision, evidence, rules)
+        # What was done in a watched decision's place was not what it expected anything of; a default nobody gave.
+        if (
+            reward is not None
+            and reward.at is not None
+            and decision.body["live"]
+            and not self.ledger.knows(decision.id)
+        ):
             self.drift.credit(decision, reward)
-        self.ledger.credit(decision, reward, seq=event.seq)
+        claim = None if index is None or reward is None else claim_of(decision, index, reward)
+        self.ledger.credit(decision, claim, seq=event.seq)
         self.ledger.wait(decision, reward is None and rules.default is not None and activated(evidence))
         if len(self._at_hand) < _AT_HAND:
             self._at_hand[decision.id] = decision
@@ -246,18 +256,21 @@ class Model:
         Raises:
             InvalidInput: the log holds no embedding of its context by this model's encoder.
         """
-        body, index = decision.body, decision.body["index"]
+        body = decision.body
         context = context_of(decision, self._log, encoder=self.settings.encoder)
-        chosen = self.offer(body["candidates"][index], version=body["versions"][index])
-        return context, chosen, self._offer_of(decision) if self.learner.needs_offer else None
+        index = taught(decision, () if body["live"] else self._log.evidence(decision))
+        assert index is not None, "a decision that was credited teaches of a candidate"
+        candidate = self.offer(body["candidates"][index], version=body["versions"][index])
+        # What was observed in a watched decision's place was not drawn: it has neither propensity nor rivals.
+        offer = self._offer_of(decision) if self.learner.needs_offer and body["live"] else None
+        return context, candidate, offer
 
     def _offer_of(self, decision: Event) -> Offer:
         """What the decision was made among, as it was offered then, and the others by what was expected of them."""
         body = decision.body
         offered = []
         for id, version, eligible in zip(body["candidates"], body["versions"], body["eligible"], strict=True):
-            candidate = self.offer(id, version=version)
-            offered.append(candidate if candidate.eligible is eligible else replace(candidate, eligible=eligible))
+            offered.append(self.offer(id, version=version, eligible=eligible))
         expected = [sum(parts) for parts in zip(*body["parts"].values(), strict=True)]
         others = [i for i, eligible in enumerate(body["eligible"]) if eligible and i != body["index"]]
         others.sort(key=lambda i: -expected[i])

@@ -27,10 +27,13 @@ def explanation(found: dict[str, Any]) -> RenderableType:
         cells = [f"{row['parts'][name]:+.3f}" for name in names]
         cells += [f"{row['expected']:.3f}", f"{row['deviation']:.3f}", f"{row['probability']:.3f}"]
         table.add_row(row["candidate"].removeprefix(common), *cells, style="bold" if row["chosen"] else None)
-    rest = len(found["candidates"]) - len(shown)
+    barred = [row for row in found["candidates"] if not row["eligible"]]
     lines: list[RenderableType] = [_headline(found), table]
-    if rest:
+    if rest := len(found["candidates"]) - len(barred) - len(shown):
         lines.append(Text(f"… and {rest} more", style="dim"))
+    if barred:
+        why = (f"{row['candidate'].removeprefix(common)} ({row['barred'] or 'not eligible'})" for row in barred)
+        lines.append(Text(f"could not be chosen: {', '.join(why)}", style="dim"))
     return Group(*lines, *_outcomes(found))
 
 
@@ -77,9 +80,23 @@ def _headline(found: dict[str, Any]) -> Text:
     cues = [f"{name} {value:.2f}" for name, value in found["features"].items() if abs(value) >= _FAINT]
     if cues:
         line.append(f"\ncues: {', '.join(cues)}", style="dim")
+    if said := _limits(found["limits"]):
+        line.append(f"\nlimits: {said}", style="dim")
+    if found["observed"]:
+        line.append(f"\nonly watched; {found['observed']} was used instead", style="dim")
     if not found["repeats"]:
         line.append("\nthe logged draw does not repeat: run `rejoinder verify`", style="bold red")
     return line
+
+
+def _limits(limits: dict[str, Any]) -> str:
+    """The limits that bind, in words."""
+    free = {"floor": 0.0, "budget": 1.0, "widen": 0.0}
+    said = [f"{name} {limits[name]:g}" for name in free if limits.get(name, free[name]) != free[name]]
+    if condition := limits.get("conservative"):
+        slack = f"slack {condition['slack']:.2f}"
+        said.append(f"may lose {condition['alpha']:.0%} of what {condition['baseline']} would earn ({slack})")
+    return ", ".join(said)
 
 
 def _outcomes(found: dict[str, Any]) -> list[Text]:

@@ -124,9 +124,9 @@ def earned(evidence: Sequence[Event], rules: Rules = PLAIN, *, later: Sequence[i
     """What a decision has earned, from the events about it in the order of the log; None while nothing is known.
 
     `later` are the `seq` at which the later turns of its conversation were first decided, ascending. A decision that
-    was never activated earns nothing, and what weighs nothing was never said.
+    was never activated, and in whose place nothing was observed, earns nothing; what weighs nothing was never said.
     """
-    if not activated(evidence):
+    if not activated(evidence) and not any(event.kind == "observed" for event in evidence):
         return None
     said = [outcome for outcome in _standing(evidence, rules, later) if outcome.weight > 0.0]
     if said:

@@ -26,6 +26,14 @@ _EXPLORATION = ("alpha", "epsilon")
 # What a settings event from before a setting existed meant by leaving it out.
 _BEFORE: dict[str, Any] = {"csat_decay": 1.0, "share": None, "burst": None}
 _LEARNER_BEFORE: dict[str, Any] = {"degree": 1, "feature_scale": 0.0}
+_LIMITS = {
+    "history": (0.0, 1.0),
+    "threshold": (-math.inf, math.inf),
+    "floor": (0.0, 1.0),
+    "budget": (0.0, 1.0),
+    "conservative": (0.0, 1.0),
+    "width": (0.0, math.inf),
+}
 _RANGES = {
     "wait": (1.0, 1e9),
     "default_reward": (0.0, 1.0),
@@ -36,7 +44,7 @@ _RANGES = {
     "burst": (1.0, 1e9),
     "burst_seconds": (1.0, 1e9),
 }
-_OPTIONAL = ("wait", "default_reward", "share", "burst")
+_OPTIONAL = ("threshold", "budget", "conservative", "wait", "default_reward", "share", "burst")
 
 
 def home() -> Path:
@@ -51,7 +59,8 @@ class LoopSettings:
     `policy` and `learner` are what `policies.create` takes; every setting of the learner is filled in, so that what a
     log says does not hang on the defaults of a later version. `history` (0 to 1) is how much of each earlier user
     message still weighs in the context against the one after it; 0 looks at the last message alone. `threshold`
-    is the least expected reward at which the loop decides at all; below it, it abstains. `drift` is how the loop
+    is the least expected reward at which the loop decides at all; below it, it abstains. With `abstain`, abstaining is
+    a candidate like any other instead, expected to earn the threshold until it is known better. `drift` is how the loop
     watches for change: see `DriftSettings`, whose values are filled in as well.
 
     Rewards: a decision without feedback `wait` seconds after it was made earns `default_reward` (0 to 1) with
@@ -63,6 +72,13 @@ class LoopSettings:
     The guard on influence, where 0 or None switches off: one person's feedback on a candidate counts as at most
     `share` of all that counts there, or `share_floor` thumbs if that is more; identical feedback in a stretch of
     `burst_seconds` counts in full up to `burst` thumbs, and beyond that by its logarithm (`agent.influence`).
+
+    What exploration must keep to (`policies.safety` says how): `floor`, the least probability of an eligible candidate;
+    `budget`, the most probability on others than the best-expected; `conservative`, the share of the baseline's reward
+    that may be lost, with bounds `width` deviations off the mean; `baseline`, the candidate chosen if nobody learned,
+    "prior" for that of the highest untrained score.
+
+    `strict`: only approved candidates are eligible. `apprentice`: it proposes and logs, and never acts.
     """
 
     policy: str = "lints"
@@ -81,14 +97,20 @@ class LoopSettings:
     burst: float | None = 20.0
     burst_seconds: float = 60.0
     drift: Mapping[str, Any] = field(default_factory=dict)
+    floor: float = 0.0
+    budget: float | None = None
+    conservative: float | None = None
+    width: float = 1.0
+    baseline: str = "prior"
+    strict: bool = False
+    abstain: bool = False
+    apprentice: bool = False
 
     def __post_init__(self) -> None:
-        _check_number("history", self.history, 0.0, 1.0)
         if isinstance(self.blocks, str) or not set(self.blocks) <= set(BLOCKS):
             raise InvalidInput(f"blocks must be a list out of {', '.join(BLOCKS)}; got {self.blocks!r}")
         object.__setattr__(self, "blocks", [name for name in BLOCKS if name in self.blocks])
-        if self.threshold is not None:
-            _check_number("threshold", self.threshold, -math.inf, math.inf)
+        self._check_limits()
         self._check_rewards()
         try:
             learner = policies.create(self.policy, **self.learner).settings
@@ -98,6 +120,21 @@ class LoopSettings:
         full = {name: value for name, value in learner.items() if name != "device" or name in self.learner}
         object.__setattr__(self, "learner", full)
         object.__setattr__(self, "drift", asdict(DriftSettings.of(self.drift)))
+        if self.abstain and full.get("parts") == "shared":
+            raise InvalidInput('abstain needs parts "disjoint": a shared model tells candidates apart by their words')
+
+    def _check_limits(self) -> None:
+        for name, (low, high) in _LIMITS.items():
+            if (value := getattr(self, name)) is not None or name not in _OPTIONAL:
+                _check_number(name, value, low, high)
+        for name in ("strict", "abstain", "apprentice"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise InvalidInput(f"{name} must be true or false; got {value!r}")
+        baseline: object = self.baseline
+        if not isinstance(baseline, str) or not baseline:
+            raise InvalidInput(f'baseline must be "prior" or the id of a candidate; got {baseline!r}')
+        if self.abstain and self.threshold is None:
+            raise InvalidInput("abstain needs a threshold: what abstaining is expected to earn")
 
     def _check_rewards(self) -> None:
         # 0 and None, 60 and 60.0 mean the same: they are one model version.
@@ -161,6 +198,11 @@ class LoopSettings:
     def as_body(self) -> dict[str, Any]:
         """What a settings event keeps of them."""
         return asdict(self)
+
+    @property
+    def least(self) -> float | None:
+        """The expected reward below which the loop does not decide; None where there is no such."""
+        return None if self.abstain else self.threshold
 
     @property
     def version(self) -> str:

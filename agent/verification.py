@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 import policies
+from agent import safety
+from agent.apprentice import taught
 from agent.drift import described, disagreements
 from agent.errors import InvalidInput
 from agent.influence import Influence, factors
@@ -52,7 +54,7 @@ def verify(service: Service, *, progress: Callable[[str], None] = lambda _: None
         progress(f"folding the loop {loop} from nothing")
         mine = [decision for decision in decisions if decision.loop == loop]
         loops[loop], held[loop], found = _check_loop(service, loop, mine)
-        problems += found
+        problems += found + safety.wrong_with(log, loop, mine)
     return {
         "ok": not problems,
         "events": sum(log.counts().values()),
@@ -138,9 +140,10 @@ def _rewards(log: LearningLog, model: Model, decisions: list[Event], upto: int) 
     rules, guard = model.settings.rules, model.settings.guard
     claims = {}
     for decision in decisions:
-        reward = credit_of(log, decision, log.evidence(decision, upto=upto), rules)
-        if reward is not None:
-            claims[decision.id] = claim_of(decision, reward)
+        evidence = log.evidence(decision, upto=upto)
+        reward, index = credit_of(log, decision, evidence, rules), taught(decision, evidence)
+        if reward is not None and index is not None:
+            claims[decision.id] = claim_of(decision, index, reward)
     share = factors(claims, guard)
     return {id: Reward(claim.earned.value, claim.earned.weight * share[id]) for id, claim in claims.items()}
 

@@ -6,15 +6,18 @@ from typing import Any
 
 from policies.base import Learner, draw
 from policies.linear import LinearLearner
+from policies.safety import Conservative, Limits
 from policies.settings import DEFAULTS, settings_of
 from policies.types import Candidate, Choice, Context, InvalidInput, Offer, Reward, Scores
 
 __all__ = [
     "Candidate",
     "Choice",
+    "Conservative",
     "Context",
     "InvalidInput",
     "Learner",
+    "Limits",
     "NAMES",
     "Offer",
     "Reward",

@@ -163,7 +163,7 @@ def test_a_changed_reply_is_a_new_version_and_old_decisions_keep_theirs(service)
 
 
 def test_a_disabled_reply_is_not_chosen_and_one_that_is_all_there_is_is_refused(service):
-    service.reconcile("replies", [Reply("refund", REPLIES[0].texts, state="disabled")], who="test")
+    service.mark("replies", "refund", state="disabled", who="test")
     for n in range(20):
         assert service.decide("replies", asked(message=f"m{n}")).chosen == "delivery"
     with pytest.raises(InvalidInput, match="none of its 1 candidates is eligible"):
