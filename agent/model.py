@@ -10,6 +10,7 @@ import logging
 from array import array
 from collections.abc import Mapping, Sequence
 
+from safetensors.torch import load
 from torch import Tensor
 
 import policies
@@ -157,7 +158,7 @@ class Model:
             self.library.apply(event)
 
     def _begin(self) -> None:
-        self._learner = self._untrained()
+        self._learner = self.untrained()
         self._ledger = Ledger(self.settings.guard)
         self._checkpoints, self._learned = Checkpoints(), START
         self._offered.clear()
@@ -175,8 +176,13 @@ class Model:
             self._learned = self.ledger.last
             self._checkpoints.keep(self.learner, self._learned)
 
-    def _untrained(self) -> Learner:
-        return policies.create(self.settings.policy, **self.settings.learner)
+    def untrained(self) -> Learner:
+        """A learner that has learned nothing from this log, but may have begun from what another one knew."""
+        settings = self.settings
+        learner = policies.create(settings.policy, **settings.learner)
+        if settings.adopted is not None:
+            learner.adopt(load(self._log.blob(settings.adopted)), strength=settings.adopted_strength)
+        return learner
 
     def _fold(self, event: Event) -> None:
         if event.kind in LIBRARY:
@@ -226,7 +232,7 @@ class Model:
         """Learn all rewards beyond the last that still stands as it was learned."""
         first = changes[0].place
         if first <= self._learned:
-            self._learned, self._learner = self._checkpoints.before(first) or (START, self._untrained())
+            self._learned, self._learner = self._checkpoints.before(first) or (START, self.untrained())
         for change in changes:
             self.ledger.tell(change.decision, None)
         for place, id in self.ledger.after(self._learned):

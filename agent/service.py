@@ -95,20 +95,31 @@ class Service:
 
     # Loops
 
-    def configure(self, loop: str, settings: LoopSettings, *, who: str) -> None:
-        """Put settings in force for a loop, which begins to exist with its first ones. No event if nothing changes."""
+    def configure(self, loop: str, settings: LoopSettings, *, who: str, blobs: Sequence[bytes] = ()) -> None:
+        """Put settings in force for a loop, which begins to exist with its first ones. No event if nothing changes.
+
+        What others have changed since holds for as long as `who` asks for the same as the last time: a restart does
+        not undo it. `blobs` are what the settings refer to by hash.
+        """
         with self._lock:
             model = self._model(loop)
             model.catch_up()
-            if model.exists and model.settings == settings:
+            if model.exists and settings in (model.settings, self._asked(loop, who)):
                 return
             body = {"settings": settings.as_body(), "who": who}
             events = [Event(_id(), "settings", self._clock(), loop=loop, body=body)]
             if settings.abstain:
                 abstaining = model.library.changes([Reply(ABSTAIN, (), prior=settings.threshold)])
                 events += [reply.event(loop, who=who, at=self._clock()) for reply in abstaining]
-            self.log.append(events)
+            self.log.append(events, blobs=blobs)
             model.catch_up()
+
+    def _asked(self, loop: str, who: str) -> LoopSettings | None:
+        """The settings that somebody asked for last."""
+        for event in self.log.read(kinds=("settings",), loop=loop, newest_first=True):
+            if event.body.get("who") == who:
+                return LoopSettings.recorded(event.body)
+        return None
 
     def reconcile(self, loop: str, replies: Iterable[Reply], *, who: str) -> int:
         """Bring the loop's candidates to those offered: new and changed ones are logged. The number that changed.

@@ -17,12 +17,13 @@ from agent.encoder import DEFAULT_ENCODER
 from agent.errors import InvalidInput
 from agent.influence import Guard
 from agent.rewards import SIGNALS, Rules
+from policies.settings import DEFAULTS
 from policies.types import Reward
 
 HOME_VARIABLE = "REJOINDER_HOME"
 BLOCKS = ("last_reply", "history")
 # What a value means depends on the policy: alpha is an amount of optimism to one, of noise to another.
-_EXPLORATION = ("alpha", "epsilon")
+_EXPLORATION = {"alpha", "epsilon", "epsilon_decay", "gamma", "gamma_exponent", "elimination", "parts"}
 # What a settings event from before a setting existed meant by leaving it out.
 _BEFORE: dict[str, Any] = {"csat_decay": 1.0, "share": None, "burst": None}
 _LEARNER_BEFORE: dict[str, Any] = {"degree": 1, "feature_scale": 0.0}
@@ -33,6 +34,7 @@ _LIMITS = {
     "budget": (0.0, 1.0),
     "conservative": (0.0, 1.0),
     "width": (0.0, math.inf),
+    "adopted_strength": (0.001, 1.0),
 }
 _RANGES = {
     "wait": (1.0, 1e9),
@@ -79,6 +81,9 @@ class LoopSettings:
     "prior" for that of the highest untrained score.
 
     `strict`: only approved candidates are eligible. `apprentice`: it proposes and logs, and never acts.
+
+    `adopted`: the hash of what another assistant's learner knew (a blob in the log), which this one begins from, as a
+    prior of `adopted_strength` (0, 1] of its evidence.
     """
 
     policy: str = "lints"
@@ -105,6 +110,8 @@ class LoopSettings:
     strict: bool = False
     abstain: bool = False
     apprentice: bool = False
+    adopted: str | None = None
+    adopted_strength: float = 0.3
 
     def __post_init__(self) -> None:
         if isinstance(self.blocks, str) or not set(self.blocks) <= set(BLOCKS):
@@ -167,8 +174,11 @@ class LoopSettings:
         """
         base = base or cls()
         own = {f.name for f in fields(cls)} - {"learner"}
-        same = given.get("policy", base.policy) == base.policy
-        learner = {key: value for key, value in base.learner.items() if same or key not in _EXPLORATION}
+        policy = given.get("policy", base.policy)
+        learner = dict(base.learner)
+        if policy != base.policy:
+            taken = set(DEFAULTS.get(policy, ())) - _EXPLORATION
+            learner = {key: value for key, value in learner.items() if key in taken}
         learner |= {key: value for key, value in given.items() if key not in own}
         mine = {key: value for key, value in given.items() if key in own}
         if isinstance(mine.get("signals"), Mapping):
@@ -209,7 +219,14 @@ class LoopSettings:
         """The model version: the hash of all that decides what the fold computes (12 hex digits)."""
         learner = {name: value for name, value in self.learner.items() if name != "device"}
         rewards = {name: getattr(self, name) for name in (*_RANGES, "signals")}
-        decisive = {"policy": self.policy, "learner": learner, "encoder": self.encoder, "rewards": rewards}
+        decisive: dict[str, Any] = {
+            "policy": self.policy,
+            "learner": learner,
+            "encoder": self.encoder,
+            "rewards": rewards,
+        }
+        if self.adopted is not None:
+            decisive["adopted"] = [self.adopted, self.adopted_strength]
         canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

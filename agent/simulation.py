@@ -22,10 +22,13 @@ from agent.errors import InvalidInput
 from agent.log import LearningLog
 from agent.service import Service
 from agent.settings import LoopSettings
+from policies.settings import DEFAULTS
 
 _TEXT_COLUMNS = ("text", "sentence")
 _LABEL_COLUMNS = ("category", "label", "intent")
 _LOOP = "simulation"
+# Of the labels of a question one is right.
+_RIVALS = 2
 Progress = Callable[[str, int, int], None]
 
 
@@ -111,6 +114,16 @@ def simulate(
         policy=settings.policy,
         seed=seed,
     )
+
+
+def settings_for(policy: str) -> LoopSettings:
+    """The settings of a simulation unless others are given.
+
+    Raises:
+        InvalidInput: there is no such policy.
+    """
+    known = DEFAULTS.get(policy, {})
+    return LoopSettings(policy=policy, learner={"rivals": _RIVALS} if "rivals" in known else {})
 
 
 def read_questions(path: Path, *, none_label: str | None = None) -> list[Question]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-import policies
 from agent import safety
 from agent.apprentice import taught
 from agent.drift import described, disagreements
@@ -162,7 +161,7 @@ def _mismatch(model: Model, rewards: Mapping[str, Reward], decisions: list[Event
 
 def _learned_once(model: Model, decisions: list[Event], rewards: Mapping[str, Reward]) -> Learner:
     """A new learner taught each decision's final reward, once."""
-    learner = policies.create(model.settings.policy, **model.settings.learner)
+    learner = model.untrained()
     for decision in decisions:
         reward = rewards.get(decision.id)
         if reward is None:
