@@ -29,8 +29,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "epsilon_greedy": {**_COMMON, "epsilon": 0.05},
     "linucb": {"alpha": 0.2, **_COMMON},
     "linucb_hybrid": {"alpha": 0.2, **_COMMON, "parts": "hybrid"},
-    "lints": {"alpha": 0.05, **_COMMON},
-    "squarecb": {"gamma": 100.0, "gamma_exponent": 0.5, "elimination": 0.0, **_COMMON},
+    "lints": {"alpha": 0.03, **_COMMON},
+    "squarecb": {"gamma": 1000.0, "gamma_exponent": 0.5, "elimination": 0.0, **_COMMON},
 }
 _WORDS = {"parts": ("disjoint", "shared", "hybrid", "calibrated"), "device": ("auto", "cpu", "cuda")}
 _WHOLE = {"degree": (1, 4), "rivals": (0, 1000)}
