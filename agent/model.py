@@ -13,7 +13,7 @@ import torch
 
 import policies
 from agent.candidates import Library, blend, candidate
-from agent.drift import Drift
+from agent.drift import PREFIX, Drift
 from agent.errors import InvalidInput, Unknown
 from agent.log import EVIDENCE, Event, LearningLog
 from agent.rewards import earned
@@ -123,7 +123,8 @@ class Model:
             return
         try:
             self.drift.load_state_dict(kept.state)
-            self._learner.load_state_dict(kept.state)
+            own = {name: tensor for name, tensor in kept.state.items() if not name.startswith(PREFIX)}
+            self._learner.load_state_dict(own)
         except Refused as error:
             _log.warning("loop %s: its snapshot is of another version (%s); folding from nothing", self.loop, error)
             self.drift = Drift(self.loop)

@@ -115,13 +115,13 @@ def test_memory_grows_with_the_logarithm():
 
 def test_nonsense_is_refused_and_changes_nothing():
     for delta in (0.0, 1.0, math.nan):
-        with pytest.raises(InvalidInput, match="^delta: "):
+        with pytest.raises(InvalidInput, match=r"^delta: "):
             Adwin(delta=delta)
     detector, before = Adwin(delta=0.1), Adwin(delta=0.1)
     for value in (math.nan, math.inf):
         with pytest.raises(InvalidInput, match=f"^value: {value} is not finite"):
             detector.update(value)
-    with pytest.raises(InvalidInput, match="of delta 0.2, not 0.1"):
+    with pytest.raises(InvalidInput, match=r"of delta 0\.2, not 0\.1"):
         detector.load_state_dict(Adwin(delta=0.2).state_dict())
     with pytest.raises(InvalidInput, match="not one that"):
         detector.load_state_dict({"delta": torch.tensor(0.1, dtype=torch.float64)})
