@@ -67,7 +67,7 @@ def test_replies_that_stop_working_raise_one_alert(watched):
     assert alert.body["credits_before"] + alert.body["credits_after"] == sum(
         event.kind == "outcome" for event in watched.log.read(upto=credit.seq)
     )
-    assert described(alert).startswith(f"replies earn less than expected: {alert.body['after']:+.2f} on average")
+    assert described(alert).startswith(f"replies earn less than expected: \N{MINUS SIGN}{-alert.body['after']:.2f} on")
     report = verify(watched)
     assert report["ok"], report["problems"]
     assert report["loops"]["replies"]["alerts"] == 1
