@@ -174,10 +174,11 @@ def described(alert: Event) -> str:
     """An alert in words: what replies earn against what is expected of them, before and since."""
     body = alert.body
     more = "more" if body["after"] > 0 else "less"
-    return (
+    words = (
         f"replies earn {more} than expected: {body['after']:+.2f} on average over the last "
         f"{body['credits_after']} credits, {body['before']:+.2f} before"
     )
+    return words.replace("-", "\N{MINUS SIGN}")
 
 
 def disagreements(logged: Sequence[Event], *, used: Drift, refolded: Drift) -> list[str]:

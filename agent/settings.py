@@ -26,7 +26,9 @@ BLOCKS = ("last_reply", "history")
 _EXPLORATION = {"alpha", "epsilon", "epsilon_decay", "gamma", "gamma_exponent", "elimination", "parts"}
 # What a settings event from before a setting existed meant by leaving it out.
 _BEFORE: dict[str, Any] = {"csat_decay": 1.0, "share": None, "burst": None}
-_LEARNER_BEFORE: dict[str, Any] = {"degree": 1, "feature_scale": 0.0}
+_LEARNERS_BEFORE = {
+    name: {"degree": 1, "feature_scale": 0.0} for name in ("greedy", "epsilon_greedy", "linucb", "lints")
+}
 _LIMITS = {
     "history": (0.0, 1.0),
     "threshold": (-math.inf, math.inf),
@@ -192,7 +194,8 @@ class LoopSettings:
     def recorded(cls, body: Mapping[str, Any]) -> LoopSettings:
         """The settings that the body of a settings event holds, whichever version of Rejoinder wrote it."""
         settings = {**_BEFORE, **body["settings"]}
-        return cls(**{**settings, "learner": {**_LEARNER_BEFORE, **settings["learner"]}})
+        before = _LEARNERS_BEFORE.get(settings["policy"], {})
+        return cls(**{**settings, "learner": {**before, **settings["learner"]}})
 
     @property
     def rules(self) -> Rules:

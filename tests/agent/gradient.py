@@ -63,6 +63,9 @@ class GradientLearner(Learner):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self._weights = dict(state)
 
+    def adopt(self, state: Mapping[str, Tensor], *, strength: float) -> None:
+        raise NotImplementedError
+
     def clone(self) -> GradientLearner:
         twin = GradientLearner(**self.settings)
         twin.load_state_dict(self.state_dict())

@@ -35,8 +35,8 @@ FORGETTING = {"half_life": 100.0} if "half_life" in policies.create("linucb").se
 REWARDS = (
     {},
     {"wait": 50.0, "default_reward": 0.2, "default_weight": 0.5, "csat_decay": 0.5},
-    {"share": 0.2, "floor": 1.0, "burst": 1.0, "burst_seconds": 20.0, "signals": {"thanks": 0.0, "csat": 1.0}},
-    {"wait": 20.0, "default_reward": 0.9, "share": 0.3, "floor": 1.0, "burst": None, "csat_decay": 0.0},
+    {"share": 0.2, "share_floor": 1.0, "burst": 1.0, "burst_seconds": 20.0, "signals": {"thanks": 0.0, "csat": 1.0}},
+    {"wait": 20.0, "default_reward": 0.9, "share": 0.3, "share_floor": 1.0, "burst": None, "csat_decay": 0.0},
 )
 LEARNERS = (
     {"policy": "lints"},

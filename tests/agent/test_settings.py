@@ -45,7 +45,7 @@ def test_the_version_is_that_of_what_the_fold_computes():
         ({"default_weight": 0}, "default_weight must be"),
         ({"csat_decay": None}, "csat_decay must be a number from 0 to 1; got None"),
         ({"share": 1}, "share must be a number from 0.001 to 0.999"),
-        ({"floor": 0.5}, "floor must be a number from 1"),
+        ({"share_floor": 0.5}, "share_floor must be a number from 1"),
         ({"burst": "many"}, "burst must be a number from 1"),
         ({"burst_seconds": 0}, "burst_seconds must be a number from 1"),
         ({"signals": ["thumb"]}, "signals must map names of signals to weights"),

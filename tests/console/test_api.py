@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from agent.service import Service
 from agent.settings import LoopSettings
 from agent.verification import verify
+from tests.console.conftest import alert
 
 Decide = Callable[..., dict[str, Any]]
 
@@ -343,6 +344,19 @@ def test_health_and_metrics(client: TestClient, decide: Decide, service: Service
     lines = client.get("/metrics").text.splitlines()
     assert 'rejoinder_fold_lag_events{loop="replies"} 0' in lines
     assert 'rejoinder_credits_total{loop="replies"} 1' in lines
+    service.log.append([alert(at=1.0)])
+    assert 'rejoinder_alerts_total{loop="replies"} 1' in client.get("/metrics").text.splitlines()
+
+
+def test_a_loop_is_made_with_its_watch_for_drift(client: TestClient) -> None:
+    body = {"drift": {"widen": 0.3}, "candidates": [{"id": "a", "text": "Hello."}]}
+    made = client.post("/v1/loops/greetings", json=body)
+    assert made.json()["settings"]["drift"] == {"sensitivity": 0.01, "widen": 0.3, "widen_for": 200}
+    wrong = client.post("/v1/loops/others", json={"drift": {"widen": 2}})
+    assert (wrong.status_code, wrong.json()["error"]) == (
+        422,
+        "loop 'others': drift: widen must be a number from 0 to below 1; got 2",
+    )
 
 
 def test_an_unforeseen_error_is_one_line_too(client: TestClient, service: Service, monkeypatch: Any) -> None:

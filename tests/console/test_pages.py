@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from agent.console.app import create_app
 from agent.service import Service
+from tests.console.conftest import alert
 
 Decide = Callable[..., dict[str, Any]]
 VOID = {"meta", "link", "img", "rect", "input", "br"}
@@ -63,6 +65,19 @@ def test_without_decisions_the_page_says_what_to_do(make_service: Callable[..., 
     assert "No decisions yet" in empty.text
     assert "Talk to the bot" in empty.text
     assert "table" not in empty.tags
+
+
+def test_an_alert_stands_on_the_first_page_for_a_week(client: TestClient, service: Service, decide: Decide) -> None:
+    assert "drift" not in page(client, "/").text
+    now = time.time()
+    service.log.append([alert(now - 86_400), alert(now - 8 * 86_400, loop="others"), alert(now - 90_000, seq=3)])
+    decide()
+    found = page(client, "/").text
+    words = "replies earn less than expected: \N{MINUS SIGN}0.31 on average over the last 38 credits, +0.02 before"
+    assert found.count(words) == 1
+    assert "others" not in found
+    assert words in page(client, "/?loop=replies").text
+    assert words not in page(client, f"/?before={service.log.last_seq()}").text
 
 
 def test_the_list_shows_what_was_said_chosen_and_earned(client: TestClient, decide: Decide) -> None:
