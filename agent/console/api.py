@@ -25,7 +25,8 @@ from agent.console.bodies import (
 from agent.console.views import MOST_ROWS, brief, page_of
 from agent.errors import Conflict, InvalidInput, NoneEligible
 from agent.explain import explain
-from agent.service import Recorded, Service
+from agent.reports import Recorded
+from agent.service import Service
 from agent.settings import LoopSettings
 
 router = APIRouter(prefix="/v1")
