@@ -17,13 +17,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import Self
 
 from agent import simulation
 from agent.encoder import Encoder
@@ -171,7 +171,7 @@ class Embeddings:
         self._kept: dict[str, np.ndarray] = {}
         self._new = False
 
-    def __enter__(self) -> Embeddings:
+    def __enter__(self) -> Self:
         if self._path.is_file():
             with np.load(self._path) as kept:
                 self._kept = dict(zip(kept["keys"].tolist(), kept["vectors"], strict=True))

@@ -99,7 +99,7 @@ def play(problem: Problem, peer: Peer, *, seed: int, order: np.ndarray) -> dict[
 
 
 def handed_over(problem: Problem, form: str) -> dict[str, np.ndarray]:
-    """The arrays a peer's process reads: contexts and cosines, test rows last, and the answers the game keeps to itself.
+    """The arrays a peer's process reads: contexts and cosines, test rows last, and answers, which its game keeps.
 
     Raises:
         ValueError: no such form.
