@@ -20,9 +20,9 @@ class Wabbit:
             f"--cb_explore_adf --cb_type mtr -q sa {options} --random_seed {seed} --quiet"
         )
         self._draws = np.random.default_rng(seed)
-        self._shared = ["shared |s " + _features(context) for context in seen.contexts]
+        self._shared = [f"shared |s {features}" for features in _features(seen.contexts)]
         self._actions = [
-            [f"|a id={number} {_features(cosines)}" for number, cosines in enumerate(row)] for row in seen.cosines
+            [f"|a id={number} {features}" for number, features in enumerate(_features(row))] for row in seen.cosines
         ]
 
     def choose(self, row: int) -> int:
@@ -47,9 +47,12 @@ class Wabbit:
         return self._workspace.parse([self._shared[row], *self._actions[row]], LabelType.CONTEXTUAL_BANDIT)
 
 
-def _features(values: np.ndarray) -> str:
-    # Never with an exponent: Vowpal Wabbit 9.11.9 reads some of those as values that make `--coin` answer NaN.
-    return " ".join(f"{number}:{value:.6f}" for number, value in enumerate(values))
+def _features(rows: np.ndarray) -> list[str]:
+    """Rows as features, named by their column: of fixed digits, for an encoder's dead coordinate (1e-33) squares to 0
+    in float32, and then `--coin` answers NaN.
+    """
+    form = " ".join(f"{column}:%.6f" for column in range(rows.shape[1]))
+    return [form % tuple(row) for row in rows.tolist()]
 
 
 if __name__ == "__main__":
