@@ -183,11 +183,12 @@ class Service:
         with self._lock:
             model, framed = self._frame(loop, situation, candidates)
             seed = secrets.randbits(53) if seed is None else seed
-            choice = model.learner.choose(framed.context, framed.candidates, seed=seed)
+            at = self._clock()
+            choice = model.learner.choose(framed.context, framed.candidates, seed=seed, at=at)
             if framed.best(choice.scores, threshold=model.settings.threshold) is None:
                 return None
             body = body_of(framed, choice, model.learner, seed=seed, live=live)
-            event = self._decision_event(model, situation, body)
+            event = self._decision_event(model, situation, body, at=at)
         # Outside the lock: while the log is busy others wait for the log, not for one another in turn.
         # Not durable: the outcome, which somebody is told was kept, makes the decision durable with it.
         self.log.append([event], vectors=framed.vectors, durable=False)
@@ -197,7 +198,7 @@ class Service:
         """The candidate of the highest expected reward, logging nothing: for when the log cannot be written."""
         with self._lock:
             model, framed = self._frame(loop, situation, candidates)
-            scores = model.learner.scores(framed.context, framed.candidates)
+            scores = model.learner.scores(framed.context, framed.candidates, at=self._clock())
             best = framed.best(scores, threshold=model.settings.threshold)
             return None if best is None else framed.candidates[best].id
 
@@ -322,7 +323,7 @@ class Service:
         model = self.model(loop)
         return model, frame(model, self.encoder(model.settings.encoder), situation, names)
 
-    def _decision_event(self, model: Model, situation: Situation, body: dict[str, Any]) -> Event:
+    def _decision_event(self, model: Model, situation: Situation, body: dict[str, Any], *, at: float) -> Event:
         conversation, turn = self._place(situation)
         id = _id()
         known: dict[str, Any] = {
@@ -333,7 +334,7 @@ class Service:
         }
         if situation.person is not None:
             known["person"] = self.identity.person(situation.person)
-        return Event(id, "decision", self._clock(), model.loop, conversation, turn, decision=id, body={**body, **known})
+        return Event(id, "decision", at, model.loop, conversation, turn, decision=id, body={**body, **known})
 
     def _place(self, situation: Situation) -> tuple[str | None, str | None]:
         """The hashed conversation and turn of a situation, as far as the caller named them."""

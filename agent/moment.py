@@ -1,0 +1,91 @@
+"""A decision's moment: the model, the context and the candidates it was made with, rebuilt from the log."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from agent.candidates import blend
+from agent.log import Event, LearningLog
+from agent.model import Model, context_of
+from policies.types import Candidate, Context, Scores
+
+# Another machine may add the same numbers up in another order; nothing larger is rounding.
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """How far a vector made again lies from the one logged: the largest absolute difference of any candidate's.
+
+    `difference` is that of the probabilities, `expected_difference` that of the expected rewards.
+    """
+
+    difference: float
+    expected_difference: float
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the probabilities are those logged, but for rounding."""
+        return self.difference <= TOLERANCE
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One decision, with all that the model needs to make it again: k candidates, and the model as it was."""
+
+    decision: Event
+    log: LearningLog
+    model: Model
+    context: Context
+    candidates: tuple[Candidate, ...]
+
+    @classmethod
+    def of(cls, decision: Event, log: LearningLog, model: Model) -> Moment:
+        """Fold the model, which must not be past it, up to where the decision's was.
+
+        Raises:
+            InvalidInput: the log holds no embedding of what was said by the encoder then in use.
+            Unknown: the log does not hold the loop's settings, or one of the candidates.
+        """
+        body = decision.body
+        assert model.seq <= body["model_seq"], "a model cannot be unfolded"
+        model.catch_up(body["model_seq"])
+        offered = zip(body["candidates"], body["versions"], body["eligible"], strict=True)
+        return cls(
+            decision,
+            log,
+            model,
+            context_of(decision, log, encoder=model.settings.encoder),
+            tuple(replace(model.offer(id, version=version), eligible=eligible) for id, version, eligible in offered),
+        )
+
+    def had_said(self, message: array[float]) -> Context:
+        """The decision's context with another last message, given as its embedding (d floats); all else stays."""
+        refs = self.decision.body["context"]["refs"]
+        known = self.log.vectors([ref for ref, _ in refs[:-1]], encoder=self.model.settings.encoder)
+        earlier = [known[ref] for ref, _ in refs[:-1]]
+        return replace(self.context, vector=blend([*earlier, message], [weight for _, weight in refs]))
+
+    def scores(self, context: Context | None = None) -> Scores:
+        """What the candidates would have been expected to earn then, in the decision's context or in another."""
+        return self.model.learner.scores(context or self.context, self.candidates, at=self.decision.at)
+
+    def probabilities(self, scores: Scores) -> Tensor:
+        """Probabilities (k,) of the candidates. The one place that repeats what a decision does to the scores."""
+        return self.model.learner.distribution(scores, self.decision.body["eligible"])
+
+    def recompute(self) -> Recomputed:
+        """Make the decision's vector again and compare it with the one logged."""
+        scores, body = self.scores(), self.decision.body
+        expected = [sum(parts) for parts in zip(*body["parts"].values(), strict=True)]
+        return Recomputed(
+            difference=_largest_gap(self.probabilities(scores).tolist(), body["probabilities"]),
+            expected_difference=_largest_gap(scores.mean.tolist(), expected),
+        )
+
+
+def _largest_gap(one: list[float], other: list[float]) -> float:
+    return max(abs(a - b) for a, b in zip(one, other, strict=True))
