@@ -50,6 +50,16 @@ class Learner(ABC):
     settings: dict[str, Any]
     name: str
 
+    @property
+    def needs_offer(self) -> bool:
+        """Whether `learn` and `revise` make use of what the choice was made among (`Offer`)."""
+        return False
+
+    @property
+    def epsilon(self) -> float:
+        """The share of choices spread evenly over the eligible now."""
+        return 0.0
+
     @abstractmethod
     def scores(self, context: Context, candidates: Sequence[Candidate], *, at: float = 0.0) -> Scores:
         """Estimate what each candidate would earn in the context: parts and deviation, each (k,)."""
@@ -83,13 +93,20 @@ class Learner(ABC):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over the state of a learner of the same settings; else InvalidInput, and nothing changes."""
 
-    def sums(self) -> dict[str, Tensor]:
-        """What an additive learner has added up, by name; what is not named is 0.
+    def sums(self, *, at: float | None = None) -> dict[str, Tensor]:  # noqa: ARG002
+        """What an additive learner has added up, by name, as it stands `at` a time; what is not named is 0.
 
-        Two of the same settings know the same if these agree, whatever order each was taught in. Learners that are
-        not additive have none.
+        Two of the same settings know the same if these agree at one time (unless given: that of the latest choice
+        learned from), whatever order each was taught in. Learners that are not additive have none.
         """
         return {}
+
+    @abstractmethod
+    def adopt(self, state: Mapping[str, Tensor], *, strength: float) -> None:
+        """Begin from what another learner of the same settings knows, as a prior of `strength` (0, 1] of its evidence.
+
+        Raises InvalidInput for a state of other settings, or if this learner has learned something already.
+        """
 
     @abstractmethod
     def clone(self) -> Learner:

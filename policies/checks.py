@@ -6,8 +6,8 @@ problem. Laws speak of the public interface only, so that they hold for learners
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,22 +40,19 @@ def untrained_equals_prior(make: Maker, *, seed: int = 0) -> None:
 
 
 def online_equals_batch(make: Maker, *, seed: int = 0) -> None:
-    """Learning one by one gives ridge regression on the residuals to the prior, solved at once (disjoint models)."""
+    """Learning one by one gives the regression of residuals to the prior, solved at once (disjoint models)."""
     world, learner = _world(seed), make()
     observations = _observations(world, 40, seed)
     untrained = make()
     for observation in observations:
         _learn(learner, observation)
     context = world.context()
-    x = torch.as_tensor(context.vector, dtype=torch.float64)
     scores, prior = learner.scores(context, world.candidates), untrained.scores(context, world.candidates)
     for index, candidate in enumerate(world.candidates):
         own = [o for o in observations if o.candidate is candidate]
-        theta, covariance = _ridge(own, untrained, float(learner.settings["ridge"]), world.dimension)
-        expected = prior.mean[index] + torch.dot(theta, x)
-        _require(abs(float(scores.mean[index] - expected)) < TOLERANCE, "the mean is not the batch solution's")
-        variance = torch.dot(x, torch.mv(covariance, x))
-        error = abs(float(scores.deviation[index].square() - variance))
+        mean, variance = _regression(own, untrained, context)
+        _require(abs(float(scores.mean[index] - prior.mean[index]) - mean) < TOLERANCE, "the mean is not the batch's")
+        error = abs(float(scores.deviation[index].square()) - variance)
         _require(error < TOLERANCE, "the variance is not the batch solution's")
 
 
@@ -237,18 +234,25 @@ def _trained(make: Maker, seed: int) -> Learner:
     return learner
 
 
-def _ridge(
-    observations: Sequence[Observation], untrained: Learner, ridge: float, dimension: int
-) -> tuple[Tensor, Tensor]:
-    """Solve the weighted ridge regression of residuals to the prior: theta (d,), and the covariance (d, d)."""
-    precision = torch.eye(dimension, dtype=torch.float64) * ridge
-    response = torch.zeros(dimension, dtype=torch.float64)
-    for context, candidate, reward in observations:
-        x = torch.as_tensor(context.vector, dtype=torch.float64)
-        residual = reward.value - float(untrained.scores(context, [candidate]).mean)
-        precision += reward.weight * torch.outer(x, x)
-        response += reward.weight * residual * x
-    return torch.linalg.solve(precision, response), torch.linalg.inv(precision)
+def _regression(observations: Sequence[Observation], untrained: Learner, context: Context) -> tuple[float, float]:
+    """Regress residuals to the prior at once: what they add to the mean in a context, and its variance."""
+    points = torch.stack([torch.as_tensor(o.context.vector, dtype=torch.float64) for o in observations])
+    x = torch.as_tensor(context.vector, dtype=torch.float64)
+    residuals = [o.reward.value - float(untrained.scores(o.context, [o.candidate]).mean) for o in observations]
+    noise = torch.tensor([1.0 / o.reward.weight for o in observations], dtype=torch.float64)
+    kernel = _kernel(points, points, untrained.settings) + torch.diag(noise)
+    across = _kernel(x[None], points, untrained.settings)[0]
+    solved = torch.linalg.solve(kernel, across)
+    mean = torch.dot(solved, torch.tensor(residuals, dtype=torch.float64))
+    return float(mean), float(_kernel(x[None], x[None], untrained.settings)[0, 0] - torch.dot(solved, across))
+
+
+def _kernel(one: Tensor, other: Tensor, settings: Mapping[str, Any]) -> Tensor:
+    """Compute the prior covariance (n, m) of what rewards add to the prior at X (n, d) and Y (m, d)."""
+    lengths = torch.outer(one.norm(dim=1), other.norm(dim=1))
+    cosine = one @ other.T / lengths
+    powers = torch.stack([cosine**p for p in range(1, settings["degree"] + 1)]).sum(dim=0)
+    return lengths * powers / float(settings["ridge"])
 
 
 def _same_bits(one: Learner, other: Learner, world: LinearWorld) -> None:

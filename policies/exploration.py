@@ -36,6 +36,21 @@ def upper_confidence(mean: Tensor, deviation: Tensor, alpha: float) -> Tensor:
     return greedy(torch.add(mean, deviation, alpha=alpha))
 
 
+def inverse_gap(mean: Tensor, deviation: Tensor, gamma: float, *, elimination: float = 0.0) -> Tensor:
+    """Inverse gap weighting (SquareCB: Foster and Rakhlin 2020): 1 / (k + gamma gap) each, the rest to the best.
+
+    gamma: (0, inf), how strongly a gap in the mean counts. elimination: where positive, candidates whose mean
+    + elimination deviations lies below another's mean - elimination deviations get 0 (Foster et al. 2021, RegCB).
+    """
+    plausible = torch.ones_like(mean, dtype=torch.bool)
+    if elimination:
+        plausible = mean + elimination * deviation >= (mean - elimination * deviation).max()
+    gap = mean[plausible].max() - mean
+    share = plausible / (plausible.sum() + gamma * gap.clamp_min(0.0))
+    best = greedy(torch.where(plausible, mean, -math.inf))
+    return share + best * (1.0 - share.sum())
+
+
 def mix(probabilities: Tensor, epsilon: float) -> Tensor:
     """(1 - epsilon) of the probabilities and epsilon spread evenly."""
     return probabilities * (1.0 - epsilon) + epsilon / probabilities.numel()

@@ -1,16 +1,13 @@
 """The posterior of a linear model with Gaussian noise and a Gaussian prior, kept exactly in float64.
 
 Precision A = ridge I + sum w x x^T and response b = sum w r x are the truth; the estimate is theta = A^-1 b
-and the variance of x.theta is x^T A^-1 x. A^-1 is served as `base - sum_j s_j f_j f_j^T`, where each
-observation adds one factor f = A^-1 x sqrt(|w| / |1 + w x^T A^-1 x|) (Sherman and Morrison 1950) with sign s
-of its weight. The base is I / ridge, which needs no storage, until factors fill half a matrix; then it is a
-dense matrix, into which factors are absorbed in blocks. So a model with m observations costs m x d numbers,
-not d x d, and nothing is approximated.
+and the variance of x.theta is x^T A^-1 x. A^-1 is kept beside them by symmetric rank-one steps (Sherman and
+Morrison 1950) and made afresh from A every so often, which removes rounding. Its cost hangs on the dimension alone:
+this is where a posterior of many observations lives (see `policies.kernel` for few).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -18,11 +15,8 @@ from torch import Tensor
 
 from policies.types import InvalidInput
 
-#: factors kept beside a dense base before they are absorbed: one product of (64, d) costs less than 64
-#: rank-ones.
-BLOCK = 64
-#: blocks absorbed by subtraction before the base is made afresh from A by Cholesky, which removes rounding.
-BLOCKS_BETWEEN_REFACTORS = 16
+#: rank-one steps after which A^-1 is made afresh from A by Cholesky.
+STEPS_BETWEEN_REFACTORS = 1024
 #: a downdate with 1 + w x^T A^-1 x below this loses digits by cancellation: A is refactored instead.
 ILL_CONDITIONED = 1e-3
 
@@ -30,92 +24,78 @@ ILL_CONDITIONED = 1e-3
 class Gaussian:
     """One posterior over theta (d,), independent of the order of its observations.
 
-    theta (d,) is the estimate A^-1 b; response (d,) is b.
+    theta (d,) is the estimate A^-1 b; response (d,) is b; precision (d, d) is A. d grows when a wider x is learned
+    from: what was not there before was 0.
     """
 
     def __init__(self, dimension: int, ridge: float, device: torch.device) -> None:
-        self.dimension, self.ridge, self.device = dimension, ridge, device
-        self.theta = self._zeros(dimension)
-        self.response = self._zeros(dimension)
-        self._base_precision: Tensor | None = None
-        self._base: Tensor | None = None
-        self._absorbed = 0
-        self._factors: Tensor
-        self._clear_rows()
+        self.ridge, self.device = ridge, device
+        self.response = torch.zeros(dimension, dtype=torch.float64, device=device)
+        self.theta = self.response.clone()
+        self.precision = torch.eye(dimension, dtype=torch.float64, device=device) * ridge
+        self._inverse = torch.eye(dimension, dtype=torch.float64, device=device) / ridge
+        self._steps = 0
 
     @property
-    def precision(self) -> Tensor:
-        """A (d, d), exact up to rounding, in memory of its own."""
-        if self._base_precision is None:
-            base = torch.eye(self.dimension, dtype=torch.float64, device=self.device) * self.ridge
-        else:
-            base = self._base_precision.clone()
-        if self._rows:
-            rows = torch.stack(self._rows)
-            base.addmm_(rows.T, rows * self._weights_tensor()[:, None])
-        return _symmetric(base)
+    def dimension(self) -> int:
+        """The number of weights d."""
+        return self.theta.numel()
 
-    def mean(self, x: Tensor) -> float:
-        """x.theta for x (d,)."""
-        return float(torch.dot(self.theta, x))
-
-    def variance(self, x: Tensor, squared: float) -> float:
-        """x^T A^-1 x >= 0 for x (d,), whose squared length is given: the caller asks many models about one x."""
-        base = squared / self.ridge if self._base is None else float(torch.dot(torch.mv(self._base, x), x))
-        if self._rows:
-            projected = torch.mv(self._factors[: len(self._rows)], x)
-            base -= float(torch.dot(self._signed(projected), projected))
-        return max(base, 0.0)
+    def predict(self, x: Tensor, *, beyond: float = 0.0) -> tuple[float, float]:
+        """Mean and variance of x.theta for x (d,). `beyond` is the squared length of what x has beyond d."""
+        mean = float(torch.dot(self.theta, x))
+        variance = float(torch.dot(torch.mv(self._inverse, x), x))
+        return mean, max(variance, 0.0) + beyond / self.ridge
 
     def covariance(self, z: Tensor) -> Tensor:
         """Z A^-1 Z^T (k, k) for Z (k, d)."""
-        base = z @ z.T / self.ridge if self._base is None else z @ self._base @ z.T
-        if self._rows:
-            projected = z @ self._factors[: len(self._rows)].T
-            base = base - self._signed(projected) @ projected.T
-        return _symmetric(base)
-
-    def solve(self, x: Tensor) -> Tensor:
-        """A^-1 x (d,) for x (d,)."""
-        base = x / self.ridge if self._base is None else torch.mv(self._base, x)
-        if self._rows:
-            factors = self._factors[: len(self._rows)]
-            base.addmv_(factors.T, self._signed(torch.mv(factors, x)), alpha=-1.0)
-        return base
+        return _symmetric(z @ self._inverse @ z.T)
 
     def update(self, x: Tensor, weight: float, response: float) -> None:
-        """A += weight x x^T; b += response x. A negative weight takes an observation back. Keeps x (d,).
+        """A += weight x x^T; b += response x. A negative weight takes an observation back.
 
         Raises InvalidInput, with nothing changed, if it takes back more than was ever learned.
         """
-        solved = self.solve(x)
+        if x.numel() > self.dimension:
+            self._grow(x.numel())
+        solved = torch.mv(self._inverse, x)
         denominator = 1.0 + weight * float(torch.dot(solved, x))
         if denominator < ILL_CONDITIONED:
-            self._refactor(_symmetric(self.precision.addr_(x, x, alpha=weight)))
+            self._refactor(_symmetric(self.precision.clone().addr_(x, x, alpha=weight)))
             self.response.add_(x, alpha=response)
-            self.theta = self.solve(self.response)
+            self.theta = torch.mv(self._inverse, self.response)
             return
-        gain = (response - weight * self.mean(x)) / denominator
+        gain = (response - weight * float(torch.dot(self.theta, x))) / denominator
         self.response.add_(x, alpha=response)
         self.theta.add_(solved, alpha=gain)
         if weight != 0.0:
-            self._append(x, solved.mul_(math.sqrt(abs(weight) / denominator)), weight)
-            if len(self._rows) >= (max(BLOCK, self.dimension // 2) if self._base is None else BLOCK):
-                self._absorb()
+            self.precision.addr_(x, x, alpha=weight)
+            self._inverse.addr_(solved, solved, alpha=-weight / denominator)
+            self._step()
+
+    def learn_batch(self, x: Tensor, weights: Tensor, responses: Tensor) -> None:
+        """Take in m observations at once: X (m, d), their weights (m,) and weight times reward (m,)."""
+        self.replace(self.precision + x.T @ (x * weights[:, None]), self.response + x.T @ responses)
+
+    def replace(self, precision: Tensor, response: Tensor) -> None:
+        """Put other sums, A (d, d) and b (d,), in place of these."""
+        self._refactor(_symmetric(precision))
+        self.response = response
+        self.theta = torch.mv(self._inverse, response)
+
+    def discount(self, factor: float) -> None:
+        """Multiply what was learned by a factor in (0, 1]; the prior stays (stabilised forgetting)."""
+        prior = torch.eye(self.dimension, dtype=torch.float64, device=self.device) * self.ridge
+        self.replace((self.precision - prior) * factor + prior, self.response * factor)
 
     def state(self) -> dict[str, Tensor]:
-        """Copy all numbers; the two dense matrices as packed upper triangles, empty while there are none."""
-        i, j = torch.triu_indices(self.dimension, self.dimension, device=self.device)
-        empty = self._zeros(0)
+        """Copy all numbers."""
         return {
             "theta": self.theta.clone(),
             "response": self.response.clone(),
-            "rows": torch.stack(self._rows) if self._rows else self._zeros(0, self.dimension),
-            "weights": self._weights_tensor(),
-            "factors": self._factors[: len(self._rows)].clone(),
-            "precision": empty if self._base_precision is None else self._base_precision[i, j],
-            "base": empty if self._base is None else self._base[i, j],
-            "absorbed": torch.tensor([self._absorbed]),
+            "precision": self.precision.clone(),
+            "inverse": self._inverse.clone(),
+            "steps": torch.tensor([self._steps]),
         }
 
     @classmethod
@@ -124,68 +104,33 @@ class Gaussian:
         self = cls(state["theta"].numel(), ridge, device)
         self.theta.copy_(state["theta"])
         self.response.copy_(state["response"])
-        rows = state["rows"].to(device, copy=True)
-        for row, factor, weight in zip(rows, state["factors"], state["weights"].tolist(), strict=True):
-            self._append(row, factor, weight)
-        if state["base"].numel():
-            self._base_precision = self._unpack(state["precision"])
-            self._base = self._unpack(state["base"])
-        self._absorbed = int(state["absorbed"])
+        self.precision.copy_(state["precision"])
+        self._inverse.copy_(state["inverse"])
+        self._steps = int(state["steps"])
         return self
 
-    def _append(self, x: Tensor, factor: Tensor, weight: float) -> None:
-        count = len(self._rows)
-        if count == len(self._factors):  # doubling: n rows cost n copies on average
-            more = self._zeros(max(4, count), self.dimension)
-            self._factors = torch.cat([self._factors, more])
-        self._factors[count] = factor
-        self._rows.append(x)
-        self._weights.append(weight)
-        self._mixed |= weight < 0.0
-
-    def _absorb(self) -> None:
-        """Move the rows into A and the factors into the base, by blocks."""
-        precision = self.precision
-        if self._base is None or self._absorbed >= BLOCKS_BETWEEN_REFACTORS:
-            self._refactor(precision)
-            self.theta = self.solve(self.response)
-            return
-        factors = self._factors[: len(self._rows)]
-        self._base = _symmetric(self._base.addmm_(factors.T, self._signed(factors.T).T, alpha=-1.0))
-        self._base_precision = precision
-        self._absorbed += 1
-        self._clear_rows()
+    def _step(self) -> None:
+        self._steps += 1
+        if self._steps >= STEPS_BETWEEN_REFACTORS:
+            self._refactor(_symmetric(self.precision))
+            self.theta = torch.mv(self._inverse, self.response)
 
     def _refactor(self, precision: Tensor) -> None:
         factor, failed = torch.linalg.cholesky_ex(precision)
         if int(failed):
             raise InvalidInput("revise: takes back more than was learned (the precision is no longer positive)")
-        self._base_precision = precision
-        self._base = _symmetric(torch.cholesky_inverse(factor))
-        self._absorbed = 0
-        self._clear_rows()
+        self.precision = precision
+        self._inverse = _symmetric(torch.cholesky_inverse(factor))
+        self._steps = 0
 
-    def _clear_rows(self) -> None:
-        self._rows: list[Tensor] = []
-        self._weights: list[float] = []
-        self._mixed = False
-        self._factors = self._zeros(0, self.dimension)
-
-    def _signed(self, projected: Tensor) -> Tensor:
-        """(..., m) times the signs of the m weights: nothing to do while none is negative."""
-        return projected * self._weights_tensor().sign() if self._mixed else projected
-
-    def _weights_tensor(self) -> Tensor:
-        return torch.tensor(self._weights, dtype=torch.float64, device=self.device)
-
-    def _unpack(self, triangle: Tensor) -> Tensor:
-        i, j = torch.triu_indices(self.dimension, self.dimension, device=self.device)
-        matrix = self._zeros(self.dimension, self.dimension)
-        matrix[i, j] = matrix[j, i] = triangle.to(self.device)
-        return matrix
-
-    def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=torch.float64, device=self.device)
+    def _grow(self, dimension: int) -> None:
+        old = self.dimension
+        precision = torch.eye(dimension, dtype=torch.float64, device=self.device) * self.ridge
+        inverse = torch.eye(dimension, dtype=torch.float64, device=self.device) / self.ridge
+        precision[:old, :old], inverse[:old, :old] = self.precision, self._inverse
+        self.precision, self._inverse = precision, inverse
+        self.theta = torch.cat([self.theta, self.theta.new_zeros(dimension - old)])
+        self.response = torch.cat([self.response, self.response.new_zeros(dimension - old)])
 
 
 def _symmetric(matrix: Tensor) -> Tensor:

@@ -1,10 +1,9 @@
-"""Linear learners: the semantic prior plus a Gaussian linear model of what rewards add to it.
+"""Learners with a Gaussian posterior: the semantic prior plus a model of what rewards add to it.
 
-The score of candidate a in context c is `prior(c, a) + x(c).theta_a` (parts="disjoint", a model of its own
-for each candidate) or `prior(c, a) + z(c, a).theta` (parts="shared", one model for all), where x is the
-context's vector and z the elementwise product of the context's and the candidate's unit vectors. Rewards are
-learned as residuals to the prior, so an untrained learner ranks by meaning, and a new candidate starts from
-its words.
+The score of candidate a in context c is `prior(c, a)` plus `f_a(x)` (parts="disjoint", a model of its own for each
+candidate), `z.beta` (parts="shared", one model for all) or both (parts="hybrid"), where x is the context's blocks and z
+the elementwise product of the context's and the candidate's unit vectors. Rewards are learned as residuals to the
+prior, so an untrained learner ranks by meaning, and a new candidate starts from its words.
 """
 
 from __future__ import annotations
@@ -12,72 +11,98 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from operator import is_
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from policies import exploration
 from policies.base import Learner, check_candidates
-from policies.gaussian import Gaussian
-from policies.types import Candidate, Context, InvalidInput, Offer, Reward, Scores, Vector
+from policies.disjoint import Disjoint
+from policies.features import FeatureMap, Seen
+from policies.hybrid import Hybrid
+from policies.posterior import Forgetting, Shape
+from policies.prior import Field, SemanticPrior
+from policies.shared import Shared
+from policies.types import Candidate, Context, InvalidInput, Offer, Reward, Scores
 
-_SHARED = ""
-_STATE = ("theta", "response", "rows", "weights", "factors", "precision", "base", "absorbed")
 #: settings that decide what a state means; the others only decide what is done with it.
-_MEANING = ("parts", "ridge", "prior_slope", "prior_intercept", "prior_match")
+_MEANING = (
+    "parts",
+    "degree",
+    "ridge",
+    "scales",
+    "feature_scale",
+    "half_life",
+    "prior_slope",
+    "prior_intercept",
+    "prior_match",
+    "rivals",
+    "rival_weight",
+)
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """A context made ready: x (d,), its length, and the unit vector (d,), which is 0 where x is."""
+class Models(Protocol):
+    """What was learned, in one of the ways to share it among candidates."""
 
-    x: Tensor
-    length: float
-    features: Mapping[str, float]
+    def score(self, seen: Seen, field: Field, parts: dict[str, Tensor], *, step: int) -> Scores:
+        """Add what was learned to the parts of the prior, as it stands at a step of forgetting."""
 
-    @property
-    def unit(self) -> Tensor:
-        return self.x / self.length if self.length else self.x
+    def update(self, seen: Seen, field: Field, *, weight: float, response: float, step: int) -> None:
+        """Add to what was learned, at the field's one candidate; an observation of an earlier step has faded."""
 
+    def discount(self, factor: float) -> None:
+        """Multiply every weight by a factor in (0, 1]."""
 
-@dataclass(frozen=True, eq=False)
-class _Field:
-    """Candidates made ready: unit vectors (k, d), None if none has one; known (k,) is 1 where one has."""
+    def sums(self, step: int) -> dict[str, Tensor]:
+        """What was added up, by name, as it stands at a step."""
 
-    candidates: tuple[Candidate, ...]
-    units: Tensor | None
-    known: Tensor
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Copy all numbers, model by model."""
+
+    def load(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Take over what `state` gave. Raises KeyError where a part is missing."""
 
 
 class LinearLearner(Learner):
-    """A linear model under one of several ways to explore. Made by `policies.create`."""
+    """A Gaussian model under one of several ways to explore. Made by `policies.create`."""
 
     additive: ClassVar[bool] = True
 
     def __init__(self, name: str, settings: dict[str, Any]) -> None:
         self.name, self.settings = name, settings
-        self.device = _device(settings["device"])
-        self.dimension: int | None = None
-        self._models: dict[str, Gaussian] = {}
-        self._field: _Field | None = None
+        self.device = device_of(settings["device"])
+        self.count = 0
+        self._latest: int | None = None
+        self._prior = SemanticPrior(settings, self.device)
+        self._features = FeatureMap(settings["scales"], settings["feature_scale"], self.device)
+        self._forgetting = Forgetting(settings["half_life"])
+        self._models = self._untrained()
+
+    @property
+    def needs_offer(self) -> bool:
+        """Whether rewards teach more with what the choice was made among."""
+        return bool(self.settings["rivals"])
+
+    @property
+    def epsilon(self) -> float:
+        """The share of choices spread evenly now: it falls with the square root of the rewards learned from."""
+        epsilon: float = self.settings["epsilon"]
+        decay: float = self.settings["epsilon_decay"]
+        return epsilon / math.sqrt(1.0 + self.count / decay) if decay else epsilon
 
     # scoring
 
-    def scores(self, context: Context, candidates: Sequence[Candidate], *, at: float = 0.0) -> Scores:  # noqa: ARG002
-        """Score by the parts "prior" (the meaning), "match" (if that is set), and "own" or "shared"."""
+    def scores(self, context: Context, candidates: Sequence[Candidate], *, at: float = 0.0) -> Scores:
+        """Score by the parts "prior", "match" (if that is set), "shared", "own" and what blocks add ("own:NAME")."""
         check_candidates(candidates)
-        seen, field = self._see(context), self._prepare(candidates)
-        parts = self._prior(seen, field)
-        if self.settings["parts"] == "shared":
-            return self._shared_scores(seen, field, parts)
-        return self._own_scores(seen, field, parts)
+        seen, field = self._features.see(context), self._prior.prepare(candidates)
+        parts = self._prior.parts(seen, field)
+        return self._models.score(seen, field, parts, step=self._forgetting.step(at))
 
     def distribution(self, scores: Scores, eligible: Sequence[bool]) -> Tensor:
         """Explore among the eligible, then mix in epsilon."""
-        epsilon = self.settings["epsilon"]
+        epsilon = self.epsilon
         if all(eligible):
             result = self._explore(scores)
             return exploration.mix(result, epsilon) if epsilon else result
@@ -90,62 +115,17 @@ class LinearLearner(Learner):
         return result
 
     def _explore(self, scores: Scores) -> Tensor:
-        if self.name == "linucb":
-            return exploration.upper_confidence(scores.mean, scores.deviation, self.settings["alpha"])
+        mean, deviation, settings = scores.mean, scores.deviation, self.settings
+        if self.name in ("linucb", "linucb_hybrid"):
+            return exploration.upper_confidence(mean, deviation, settings["alpha"])
         if self.name == "lints" and scores.covariance is not None:
-            return exploration.thompson_joint(scores.mean, scores.covariance, self.settings["alpha"])
+            return exploration.thompson_joint(mean, scores.covariance, settings["alpha"])
         if self.name == "lints":
-            return exploration.thompson(scores.mean, scores.deviation * self.settings["alpha"])
-        return exploration.greedy(scores.mean)
-
-    def _own_scores(self, seen: _Seen, field: _Field, parts: dict[str, Tensor]) -> Scores:
-        squared = seen.length * seen.length
-        untrained = squared / self.settings["ridge"]
-        models = [self._models.get(candidate.id) for candidate in field.candidates]
-        parts["own"] = self._tensor([0.0 if m is None else m.mean(seen.x) for m in models])
-        variance = [untrained if m is None else m.variance(seen.x, squared) for m in models]
-        return Scores(parts, self._tensor(variance).sqrt_())
-
-    def _shared_scores(self, seen: _Seen, field: _Field, parts: dict[str, Tensor]) -> Scores:
-        z = self._products(seen, field)
-        model = self._models.get(_SHARED)
-        if model is None:
-            parts["shared"] = torch.zeros(len(z), dtype=torch.float64, device=self.device)
-            covariance = z @ z.T / self.settings["ridge"]
-        else:
-            parts["shared"] = torch.mv(z, model.theta)
-            covariance = model.covariance(z)
-        return Scores(parts, covariance.diagonal().clamp_min(0.0).sqrt(), covariance)
-
-    def _products(self, seen: _Seen, field: _Field) -> Tensor:
-        """Multiply unit vectors elementwise to z (k, d); its rows sum to the cosines."""
-        if field.units is None or not bool(field.known.all()):
-            names = [c.id for c in field.candidates if c.vector is None]
-            raise InvalidInput(f'parts="shared": the candidates {names[:3]} carry no vector, which it needs')
-        self._match_dimensions(seen, field.units)
-        return field.units * seen.unit
-
-    def _prior(self, seen: _Seen, field: _Field) -> dict[str, Tensor]:
-        slope, intercept = self.settings["prior_slope"], self.settings["prior_intercept"]
-        prior = field.known * intercept
-        if field.units is not None and slope:
-            self._match_dimensions(seen, field.units)
-            prior = prior.add_(torch.mv(field.units, seen.unit), alpha=slope)
-        parts = {"prior": prior}
-        if self.settings["prior_match"]:
-            parts["match"] = self._match(seen, field)
-        return parts
-
-    def _match(self, seen: _Seen, field: _Field) -> Tensor:
-        products = [
-            sum(value * candidate.features.get(name, 0.0) for name, value in seen.features.items())
-            for candidate in field.candidates
-        ]
-        scale: float = self.settings["prior_match"]
-        match = self._tensor(products).mul_(scale)
-        if not bool(torch.isfinite(match).all()):
-            raise InvalidInput("features: the match of context and candidates is not finite")
-        return match
+            return exploration.thompson(mean, deviation * settings["alpha"])
+        if self.name == "squarecb":
+            gamma = settings["gamma"] * (1.0 + self.count) ** settings["gamma_exponent"]
+            return exploration.inverse_gap(mean, deviation, gamma, elimination=settings["elimination"])
+        return exploration.greedy(mean)
 
     # learning
 
@@ -156,40 +136,61 @@ class LinearLearner(Learner):
         *,
         old: Reward | None,
         new: Reward | None,
-        at: float = 0.0,  # noqa: ARG002
-        offer: Offer | None = None,  # noqa: ARG002
+        at: float = 0.0,
+        offer: Offer | None = None,
     ) -> None:
         """A += (w' - w) x x^T and b += (w' r' - w r) x, where r is the reward less the prior.
 
-        Exact: the state is as if `new` had been learned in the first place.
+        Exact: the state is as if `new` had been learned in the first place. With the setting `rivals`, as many of the
+        offer's rivals learn that they would have earned 0, with `rival_weight` times the reward, cut to [0, 1].
         """
-        seen, field = self._see(context), self._prepare((candidate,))
-        prior = sum(float(part) for part in self._prior(seen, field).values())
-        shared = self.settings["parts"] == "shared"
-        x = self._products(seen, field)[0] if shared else seen.x
+        seen, step = self._features.see(context), self._forgetting.step(at)
+        self._replace(seen, candidate, old, new, step)
+        self._features.admit(seen)
+        if offer is not None:
+            share = self.settings["rival_weight"]
+            for rival in offer.rivals[: self.settings["rivals"]]:
+                self._replace(seen, rival, _implied(old, share), _implied(new, share), step)
+        self._latest = step if self._latest is None else max(self._latest, step)
+        self.count += (new is not None) - (old is not None)
+
+    def _replace(self, seen: Seen, candidate: Candidate, old: Reward | None, new: Reward | None, step: int) -> None:
+        field = self._prior.prepare((candidate,))
+        prior = self._prior.of(seen, field)
         before, after = _weight(old), _weight(new)
         response = after * (_value(new) - prior) - before * (_value(old) - prior)
         if not math.isfinite(response):
             raise InvalidInput(f"reward: {new or old} is too large to learn from")
-        key = _SHARED if shared else candidate.id
-        model = self._models.get(key)
-        if model is None:
-            if after == before == 0.0:
-                return
-            model = Gaussian(x.numel(), self.settings["ridge"], self.device)
-        model.update(x, after - before, response)
-        self._models[key] = model
-        self.dimension = seen.x.numel()
+        self._models.update(seen, field, weight=after - before, response=response, step=step)
+
+    def adopt(self, state: Mapping[str, Tensor], *, strength: float) -> None:
+        """Begin from what another learner of the same settings knows, as a prior of `strength` (0, 1] of its evidence.
+
+        Raises InvalidInput for a state of other settings, or if this learner has learned something already.
+        """
+        if self.count or self._latest is not None:
+            raise InvalidInput("adopt: this learner has learned something already")
+        if not 0.0 < strength <= 1.0:
+            raise InvalidInput(f"adopt: the strength {strength!r} is outside (0, 1]")
+        self.load_state_dict(state)
+        self._models.discount(strength)
+        self.count = 0
 
     # state
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Give rows, factors and dense triangles of each model, ready for safetensors, and what they mean."""
-        meaning = {name: self.settings[name] for name in _MEANING}
-        header = {"models": list(self._models), "dimension": self.dimension, "settings": meaning}
+        """Give all numbers of each model, ready for safetensors, and what they mean."""
+        states = self._models.state()
+        header = {
+            "models": list(states),
+            "spans": self._features.spans,
+            "count": self.count,
+            "latest": self._latest,
+            "settings": {name: self.settings[name] for name in _MEANING},
+        }
         state = {"header": torch.tensor(list(json.dumps(header).encode()), dtype=torch.uint8)}
-        for index, model in enumerate(self._models.values()):
-            for name, value in model.state().items():
+        for index, model in enumerate(states.values()):
+            for name, value in model.items():
                 state[f"{index}.{name}"] = value.cpu()
         return state
 
@@ -204,23 +205,27 @@ class LinearLearner(Learner):
         if wrong:
             detail = ", ".join(f"{n}={meaning.get(n)!r} not {self.settings[n]!r}" for n in wrong)
             raise InvalidInput(f"state: learned under other settings ({detail})")
-        models = {}
-        for index, name in enumerate(names):
-            missing = [part for part in _STATE if f"{index}.{part}" not in state]
-            if missing:
-                raise InvalidInput(f"state: {', '.join(missing)} missing for {name!r}")
-            own = {part: state[f"{index}.{part}"] for part in _STATE}
-            models[name] = Gaussian.from_state(own, self.settings["ridge"], self.device)
-        self.dimension, self._models = header["dimension"], models
+        states: dict[str, dict[str, Tensor]] = {name: {} for name in names}
+        for key, value in state.items():
+            index, dot, part = key.partition(".")
+            if dot:
+                states[names[int(index)]][part] = value
+        models = self._untrained()
+        try:
+            models.load(states)
+        except KeyError as error:
+            raise InvalidInput(f"state: {error.args[0]} is missing") from error
+        self._models, self.count, self._latest = models, header["count"], header["latest"]
+        self._features.spans = {name: (start, stop) for name, (start, stop) in header["spans"].items()}
 
-    def sums(self) -> dict[str, Tensor]:
-        """Per model, its weight of evidence sum w x x^T (d, d) and its response sum w r x (d,)."""
-        found = {}
-        for name, model in self._models.items():
-            prior = torch.eye(model.dimension, dtype=torch.float64, device=self.device) * model.ridge
-            found[f"{name}/evidence"] = model.precision - prior
-            found[f"{name}/response"] = model.response.clone()
-        return found
+    def sums(self, *, at: float | None = None) -> dict[str, Tensor]:
+        """What was added up, by name, with x in the order of its blocks' names."""
+        step = self._latest if at is None else self._forgetting.step(at)
+        order = [i for name in sorted(self._features.spans) for i in range(*self._features.spans[name])]
+        found = self._models.sums(step or 0)
+        if self.settings["parts"] == "shared":
+            return found
+        return {name: _ordered(total, order, both=name.endswith("/evidence")) for name, total in found.items()}
 
     def clone(self) -> LinearLearner:
         """Copy the learner: what either learns later, the other does not know."""
@@ -228,73 +233,26 @@ class LinearLearner(Learner):
         twin.load_state_dict(self.state_dict())
         return twin
 
-    # making ready
+    def _untrained(self) -> Models:
+        parts: str = self.settings["parts"]
+        shape = Shape(self.settings["degree"], self.settings["ridge"], self.device)
+        if parts == "hybrid":
+            return Hybrid(shape, self._prior)
+        return Shared(shape, self._prior) if parts == "shared" else Disjoint(shape, self._features)
 
-    def _see(self, context: Context) -> _Seen:
-        x, length = self._vector(context.vector, "context vector")
-        if self.dimension is not None and x.numel() != self.dimension:
-            raise InvalidInput(f"context vector: {x.numel()} numbers, but {self.dimension} were learned from")
-        return _Seen(x, length, context.features)
 
-    def _prepare(self, candidates: Sequence[Candidate]) -> _Field:
-        """Convert candidates, or recall the conversion of the very same ones, or of one among them."""
-        last = self._field
-        if last and len(last.candidates) == len(candidates) and all(map(is_, last.candidates, candidates)):
-            return last
-        if last and len(candidates) == 1:
-            for i, candidate in enumerate(last.candidates):
-                if candidate is candidates[0]:
-                    units = None if last.units is None else last.units[i : i + 1]
-                    return _Field((candidate,), units, last.known[i : i + 1])
-        self._field = self._convert(candidates)
-        return self._field
+def device_of(name: str) -> torch.device:
+    """The device that a setting names. Raises InvalidInput where "cuda" is asked for and there is none."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput("device: 'cuda' was asked for, but there is none")
+    return torch.device(name)
 
-    def _convert(self, candidates: Sequence[Candidate]) -> _Field:
-        units: list[Tensor | None] = []
-        for candidate in candidates:
-            if candidate.vector is None:
-                units.append(None)
-            else:
-                vector, length = self._vector(candidate.vector, f"vector of candidate {candidate.id!r}")
-                units.append(vector / length if length else vector)
-        return _Field(tuple(candidates), self._stack(units, candidates), self._known(units))
 
-    def _stack(self, units: list[Tensor | None], candidates: Sequence[Candidate]) -> Tensor | None:
-        sizes = {unit.numel(): c.id for unit, c in zip(units, candidates, strict=True) if unit is not None}
-        if not sizes:
-            return None
-        if len(sizes) > 1:
-            detail = ", ".join(f"{size} in {name!r}" for size, name in sizes.items())
-            raise InvalidInput(f"candidate vectors: of different lengths ({detail})")
-        zero = torch.zeros(next(iter(sizes)), dtype=torch.float64, device=self.device)
-        return torch.stack([zero if unit is None else unit for unit in units])
-
-    def _known(self, units: list[Tensor | None]) -> Tensor:
-        return self._tensor([float(unit is not None) for unit in units])
-
-    def _tensor(self, numbers: list[float]) -> Tensor:
-        return torch.tensor(numbers, dtype=torch.float64, device=self.device)
-
-    def _match_dimensions(self, seen: _Seen, units: Tensor) -> None:
-        if units.shape[1] != seen.x.numel():
-            detail = f"{units.shape[1]} numbers, the context vector {seen.x.numel()}"
-            raise InvalidInput(f"candidate vectors: {detail}; a cosine needs the same")
-
-    def _vector(self, vector: Vector, what: str) -> tuple[Tensor, float]:
-        """Convert to (d,) float64 and its length. A copy, so that nothing outside can change it."""
-        try:
-            if isinstance(vector, Tensor):
-                x = vector.detach().to(self.device, torch.float64, copy=True)
-            else:
-                x = torch.tensor(vector, dtype=torch.float64, device=self.device)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InvalidInput(f"{what}: not a sequence of numbers ({error})") from error
-        if x.dim() != 1 or x.numel() == 0:
-            raise InvalidInput(f"{what}: shape {tuple(x.shape)}, expected (d,)")
-        squared = float(torch.dot(x, x))
-        if not math.isfinite(squared):
-            raise InvalidInput(f"{what}: holds a number that is not finite or too large")
-        return x, math.sqrt(squared)
+def _implied(reward: Reward | None, share: float) -> Reward | None:
+    """What a reward for the one chosen says of a rival: where one is right, the other is not."""
+    return None if reward is None else Reward(0.0, share * reward.weight * min(max(reward.value, 0.0), 1.0))
 
 
 def _weight(reward: Reward | None) -> float:
@@ -311,9 +269,8 @@ def _select(scores: Scores, where: Tensor) -> Scores:
     return Scores(parts, scores.deviation[where], covariance)
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput("device: 'cuda' was asked for, but there is none")
-    return torch.device(name)
+def _ordered(total: Tensor, order: Sequence[int], *, both: bool) -> Tensor:
+    """Sums over x (in the columns too, if `both`) with x in a given order; what a model has not seen of x is 0."""
+    wide = total.new_zeros(len(order), len(order) if both else total[0].numel())
+    wide[: total.shape[0], : total.shape[1] if both else wide.shape[1]] = total.reshape(total.shape[0], -1)
+    return wide[list(order)][:, list(order)] if both else wide[list(order)]

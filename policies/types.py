@@ -72,11 +72,14 @@ class Reward:
 class Offer:
     """What a past choice was made among: the candidates as offered then, and the propensity of the one chosen.
 
-    Only learners that weigh what they do by what they might have done (an ensemble) need it.
+    rivals: the other eligible candidates by the reward expected of them then, the best first.
+    Only learners that weigh what they do by what they might have done (an ensemble), or that take one candidate's
+    success as another's failure (`rivals`), need it.
     """
 
     candidates: Sequence[Candidate]
     propensity: float
+    rivals: Sequence[Candidate] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 < self.propensity <= 1.0:
@@ -118,3 +121,10 @@ class Choice:
     probability: float
     probabilities: Tensor
     scores: Scores
+
+    def offer(self, candidates: Sequence[Candidate]) -> Offer:
+        """What the choice was made among, for `Learner.learn`; the candidates as they were given to `choose`."""
+        means = self.scores.mean.tolist()
+        others = [i for i, c in enumerate(candidates) if c.eligible and i != self.index]
+        others.sort(key=lambda i: -means[i])
+        return Offer(candidates, self.probability, tuple(candidates[i] for i in others))

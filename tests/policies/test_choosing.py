@@ -79,7 +79,7 @@ def test_prior_is_affine_in_the_cosine_plus_the_match():
     assert scores.parts["prior"].tolist() == pytest.approx([2 * 0.6 - 0.5, 0.0, -0.5])
     assert scores.parts["match"].tolist() == pytest.approx([0.6, 0.0, 0.0])
     assert scores.mean.tolist() == pytest.approx([1.3, 0.0, -0.5])
-    assert list(scores.parts) == ["prior", "match", "own"]
+    assert list(scores.parts) == ["prior", "match", "own", "own:features", "own:together"]
 
 
 def test_vectors_may_be_anything_that_holds_floats():
@@ -139,8 +139,8 @@ def test_shared_needs_vectors():
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("linucbb", {}, "there are greedy, epsilon_greedy, linucb, lints"),
-        ("linucb", {"alhpa": 1}, "it has alpha, ridge"),
+        ("linucbb", {}, "there are greedy, epsilon_greedy, linucb, "),
+        ("linucb", {"alhpa": 1}, "it has alpha, parts"),
         ("greedy", {"alpha": 1}, "no setting 'alpha'"),
         ("linucb", {"ridge": 0}, "outside"),
         ("linucb", {"alpha": "x"}, "not a finite number"),
@@ -171,8 +171,8 @@ def test_state_of_other_settings_is_refused():
     with pytest.raises(InvalidInput, match=r"ridge=2\.0 not 1\.0"):
         policies.create("linucb").load_state_dict(learner.state_dict())
     broken = learner.state_dict()
-    del broken["0.theta"]
-    with pytest.raises(InvalidInput, match="theta missing"):
+    del broken["0.kernel.weights"]
+    with pytest.raises(InvalidInput, match="weights is missing"):
         policies.create("linucb", ridge=2.0).load_state_dict(broken)
     policies.create("lints", ridge=2.0).load_state_dict(learner.state_dict())
 
@@ -194,3 +194,32 @@ def test_the_engine_imports_neither_rasa_nor_tensorflow():
         "sys.exit(any(m in sys.modules for m in ('rasa', 'tensorflow', 'fastapi', 'sqlite_utils')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_success_counts_against_the_rivals_and_can_be_taken_back():
+    learner = policies.create("linucb", rivals=1, rival_weight=0.5)
+    context, candidates = Context([1.0, 0.2]), (*TWO, Candidate("c", [-1.0, 0.0]))
+    untouched = learner.scores(context, candidates)
+    choice = learner.choose(context, candidates, seed=0)
+    offer = choice.offer(candidates)
+    assert [rival.id for rival in offer.rivals] == ["b", "c"]
+    old, new = Reward(1.0), Reward(0.5, 2.0)
+    learner.revise(context, TWO[0], old=None, new=old, offer=offer)
+    assert float(learner.scores(context, candidates).mean[1]) < float(untouched.mean[1]) + 1e-12
+    twin = policies.create("linucb", rivals=1, rival_weight=0.5)
+    twin.learn(context, TWO[0], 0.5, weight=2.0, offer=offer)
+    learner.revise(context, TWO[0], old=old, new=new, offer=offer)
+    assert learner.scores(context, candidates).mean.tolist() == pytest.approx(
+        twin.scores(context, candidates).mean.tolist()
+    )
+    learner.revise(context, TWO[0], old=new, new=None, offer=offer)
+    assert learner.scores(context, candidates).mean.tolist() == pytest.approx(untouched.mean.tolist())
+
+
+def test_a_failure_says_nothing_of_the_rivals():
+    learner = policies.create("linucb", rivals=5)
+    context = Context([1.0, 0.2])
+    choice = learner.choose(context, TWO, seed=0)
+    before = learner.scores(context, TWO).mean.tolist()
+    learner.learn(context, TWO[choice.index], 0.0, offer=choice.offer(TWO))
+    assert learner.scores(context, TWO).mean.tolist()[1 - choice.index] == before[1 - choice.index]

@@ -12,7 +12,7 @@ import policies
 from policies import checks
 from policies.simulate import LinearWorld, play
 
-PARTS = ("disjoint", "shared")
+PARTS = ("disjoint", "shared", "hybrid")
 LAWS = (*checks.ALL, *checks.ADDITIVE)
 
 
@@ -32,9 +32,10 @@ def test_law_at_any_settings(parts, law, seed, ridge, slope):
     law(make, seed=seed)
 
 
+@pytest.mark.parametrize("degree", [1, 2, 3])
 @pytest.mark.parametrize("name", policies.NAMES)
-def test_online_equals_batch(name):
-    checks.online_equals_batch(functools.partial(policies.create, name, device="cpu"))
+def test_online_equals_batch(name, degree):
+    checks.online_equals_batch(functools.partial(policies.create, name, parts="disjoint", degree=degree))
 
 
 def test_a_law_catches_a_breach():

@@ -1,0 +1,114 @@
+"""The semantic prior: what a candidate is worth in a context before anything was learned, from meaning alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import is_
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from policies.features import Seen, as_vector
+from policies.types import Candidate, InvalidInput
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """Candidates made ready: unit vectors (k, d), None if none has one; known (k,) is 1 where one has."""
+
+    candidates: tuple[Candidate, ...]
+    units: Tensor | None
+    known: Tensor
+
+
+class SemanticPrior:
+    """`intercept + slope cos(context, candidate) + match sum_f context[f] candidate[f]` over features f of one name.
+
+    A candidate without a vector has no cosine and no intercept.
+    """
+
+    def __init__(self, settings: dict[str, Any], device: torch.device) -> None:
+        self.device = device
+        self._slope, self._intercept = settings["prior_slope"], settings["prior_intercept"]
+        self._match_scale = settings["prior_match"]
+        self._field: Field | None = None
+
+    def prepare(self, candidates: Sequence[Candidate]) -> Field:
+        """Convert candidates, or recall the conversion of the very same ones, or of one among them."""
+        last = self._field
+        if last and len(last.candidates) == len(candidates) and all(map(is_, last.candidates, candidates)):
+            return last
+        if last and len(candidates) == 1:
+            for i, candidate in enumerate(last.candidates):
+                if candidate is candidates[0]:
+                    units = None if last.units is None else last.units[i : i + 1]
+                    return Field((candidate,), units, last.known[i : i + 1])
+        self._field = self._convert(candidates)
+        return self._field
+
+    def parts(self, seen: Seen, field: Field) -> dict[str, Tensor]:
+        """The parts of the score, each (k,): "prior", and "match" where that is set."""
+        prior = field.known * self._intercept
+        if field.units is not None and self._slope:
+            self._check_lengths(seen, field.units)
+            prior = prior.add_(torch.mv(field.units, seen.unit), alpha=self._slope)
+        parts = {"prior": prior}
+        if self._match_scale:
+            parts["match"] = self._match(seen, field)
+        return parts
+
+    def of(self, seen: Seen, field: Field) -> float:
+        """The prior score of a field of one candidate."""
+        return sum(float(part) for part in self.parts(seen, field).values())
+
+    def products(self, seen: Seen, field: Field) -> Tensor:
+        """Multiply unit vectors elementwise to z (k, d); its rows sum to the cosines.
+
+        Of a candidate without a vector z is the context's unit vector: what contexts are worth whatever is chosen.
+        """
+        if field.units is None:
+            return seen.unit.expand(len(field.candidates), -1)
+        self._check_lengths(seen, field.units)
+        bare = (field.known == 0.0)[:, None]
+        return torch.where(bare, seen.unit, field.units * seen.unit)
+
+    def _match(self, seen: Seen, field: Field) -> Tensor:
+        products = [
+            sum(value * candidate.features.get(name, 0.0) for name, value in seen.features.items())
+            for candidate in field.candidates
+        ]
+        match = self._tensor(products).mul_(self._match_scale)
+        if not bool(torch.isfinite(match).all()):
+            raise InvalidInput("features: the match of context and candidates is not finite")
+        return match
+
+    def _convert(self, candidates: Sequence[Candidate]) -> Field:
+        units: list[Tensor | None] = []
+        for candidate in candidates:
+            if candidate.vector is None:
+                units.append(None)
+            else:
+                vector, length = as_vector(candidate.vector, f"vector of candidate {candidate.id!r}", self.device)
+                units.append(vector / length if length else vector)
+        known = self._tensor([float(unit is not None) for unit in units])
+        return Field(tuple(candidates), self._stack(units, candidates), known)
+
+    def _stack(self, units: list[Tensor | None], candidates: Sequence[Candidate]) -> Tensor | None:
+        sizes = {unit.numel(): c.id for unit, c in zip(units, candidates, strict=True) if unit is not None}
+        if not sizes:
+            return None
+        if len(sizes) > 1:
+            detail = ", ".join(f"{size} in {name!r}" for size, name in sizes.items())
+            raise InvalidInput(f"candidate vectors: of different lengths ({detail})")
+        zero = torch.zeros(next(iter(sizes)), dtype=torch.float64, device=self.device)
+        return torch.stack([zero if unit is None else unit for unit in units])
+
+    def _tensor(self, numbers: list[float]) -> Tensor:
+        return torch.tensor(numbers, dtype=torch.float64, device=self.device)
+
+    def _check_lengths(self, seen: Seen, units: Tensor) -> None:
+        if units.shape[1] != seen.unit.numel():
+            detail = f"{units.shape[1]} numbers, the context vector {seen.unit.numel()}"
+            raise InvalidInput(f"candidate vectors: {detail}; a cosine needs the same")

@@ -1,0 +1,92 @@
+"""The settings of every learner: their defaults, and what values they may have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from policies.types import InvalidInput
+
+_COMMON: dict[str, Any] = {
+    "parts": "disjoint",
+    "degree": 3,
+    "ridge": 1.0,
+    "scales": {},
+    "feature_scale": 0.5,
+    "half_life": 0.0,
+    "epsilon": 0.0,
+    "epsilon_decay": 0.0,
+    "prior_slope": 1.5,
+    "prior_intercept": -0.2,
+    "prior_match": 0.0,
+    "rivals": 0,
+    "rival_weight": 0.5,
+    "device": "cpu",  # one decision is too small a task to send to a GPU and back
+}
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "greedy": _COMMON,
+    "epsilon_greedy": {**_COMMON, "epsilon": 0.05},
+    "linucb": {"alpha": 0.2, **_COMMON},
+    "linucb_hybrid": {"alpha": 0.2, **_COMMON, "parts": "hybrid"},
+    "lints": {"alpha": 0.05, **_COMMON},
+    "squarecb": {"gamma": 100.0, "gamma_exponent": 0.5, "elimination": 0.0, **_COMMON},
+}
+_WORDS = {"parts": ("disjoint", "shared", "hybrid"), "device": ("auto", "cpu", "cuda")}
+_WHOLE = {"degree": (1, 4), "rivals": (0, 1000)}
+_RANGES = {
+    "alpha": (0.0, math.inf),
+    "ridge": (1e-12, math.inf),
+    "epsilon": (0.0, 1.0),
+    "epsilon_decay": (0.0, math.inf),
+    "feature_scale": (0.0, math.inf),
+    "half_life": (0.0, math.inf),
+    "gamma": (1e-12, math.inf),
+    "gamma_exponent": (0.0, 1.0),
+    "elimination": (0.0, math.inf),
+    "rival_weight": (0.0, 1.0),
+}
+
+
+def settings_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting of a learner: those given, checked, and the defaults of the others.
+
+    Raises InvalidInput for an unknown name or setting, or a value out of range.
+    """
+    if name not in DEFAULTS:
+        raise InvalidInput(f"no learner is called {name!r}; there are {', '.join(DEFAULTS)}")
+    merged = dict(DEFAULTS[name])
+    for key, value in given.items():
+        if key not in merged:
+            raise InvalidInput(f"{name} has no setting {key!r}; it has {', '.join(merged)}")
+        merged[key] = _checked(key, value)
+    return merged
+
+
+def _checked(key: str, value: Any) -> Any:
+    if key in _WORDS:
+        if value not in _WORDS[key]:
+            raise InvalidInput(f"{key}: {value!r} is none of {', '.join(_WORDS[key])}")
+        return value
+    if key == "scales":
+        return _scales(value)
+    number = _number(key, value, *_WHOLE.get(key, _RANGES.get(key, (-math.inf, math.inf))))
+    if key in _WHOLE:
+        if number != int(number):
+            raise InvalidInput(f"{key}: {value!r} is not a whole number")
+        return int(number)
+    return number
+
+
+def _number(key: str, value: Any, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InvalidInput(f"{key}: {value!r} is not a finite number")
+    if not low <= value <= high:
+        raise InvalidInput(f"{key}: {value!r} is outside [{low:g}, {high:g}]")
+    return float(value)
+
+
+def _scales(value: Any) -> dict[str, float]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise InvalidInput(f"scales: {value!r} is not a mapping of names to numbers")
+    return {name: _number(f"scales[{name!r}]", scale, 0.0, math.inf) for name, scale in sorted(value.items())}
