@@ -64,7 +64,7 @@ class Moment:
 
     def had_said(self, message: array[float]) -> Context:
         """The decision's context with another last message, given as its embedding (d floats); all else stays."""
-        refs = self.decision.body["context"]["refs"]
+        refs = said(self.decision)
         known = self.log.vectors([ref for ref, _ in refs[:-1]], encoder=self.model.settings.encoder)
         earlier = [known[ref] for ref, _ in refs[:-1]]
         return replace(self.context, vector=blend([*earlier, message], [weight for _, weight in refs]))
@@ -85,6 +85,11 @@ class Moment:
             difference=_largest_gap(self.probabilities(scores).tolist(), body["probabilities"]),
             expected_difference=_largest_gap(scores.mean.tolist(), expected),
         )
+
+
+def said(decision: Event) -> list[tuple[str, float]]:
+    """Hash and weight of each text that a decision's context vector is made of, the message to answer last."""
+    return [(ref, weight) for ref, weight in decision.body["context"]["refs"]]
 
 
 def _largest_gap(one: list[float], other: list[float]) -> float:

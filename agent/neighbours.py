@@ -74,11 +74,12 @@ def _by_similarity(log: LearningLog, decision: Event, encoder: str) -> tuple[lis
 def _cosines(point: Vector, vectors: Tensor, contexts: Sequence[Sequence[tuple[int, float]]]) -> Tensor:
     """Cosines (n,) of a unit vector (d,) with n contexts, each a weighted sum of rows of vectors (m x d)."""
     longest = max(map(len, contexts))
-    rows = torch.tensor([[row for row, _ in context] + [0] * (longest - len(context)) for context in contexts])
-    weights = torch.tensor([[w for _, w in context] + [0.0] * (longest - len(context)) for context in contexts])
+    padded = [[*context, *[(0, 0.0)] * (longest - len(context))] for context in contexts]
+    rows = torch.tensor([[row for row, _ in context] for context in padded])
+    weights = torch.tensor([[weight for _, weight in context] for context in padded], dtype=torch.float64)
     point = torch.as_tensor(point, dtype=torch.float64)
     found = []
-    for some, weight in zip(rows.split(_BLOCK), weights.double().split(_BLOCK), strict=True):
+    for some, weight in zip(rows.split(_BLOCK), weights.split(_BLOCK), strict=True):
         sums = torch.einsum("nr,nrd->nd", weight, vectors[some].double())
         found.append(torch.mv(sums, point) / torch.linalg.vector_norm(sums, dim=1).clamp_min(_TINY))
     return torch.cat(found)

@@ -9,7 +9,7 @@ import regex
 
 from agent.encoder import Encoder, reference
 from agent.errors import InvalidInput
-from agent.moment import Moment
+from agent.moment import Moment, said
 
 MOST = 40  # words left out one by one: each is a text more to encode
 # Of scripts written without spaces, a character with its marks comes closer to a word than a line does.
@@ -43,7 +43,7 @@ def effects(moment: Moment, encoder: Encoder) -> dict[str, Any]:
         ModelMissing: the encoder is not installed.
     """
     body = moment.decision.body
-    if body.get("text") is None or not body["context"]["refs"]:
+    if body.get("text") is None:
         raise InvalidInput(f"decision {moment.decision.id}: the log does not hold what was said")
     text, rival = body["text"], _runner_up(moment)
     found = spans(text)
@@ -52,7 +52,7 @@ def effects(moment: Moment, encoder: Encoder) -> dict[str, Any]:
         "chosen": body["chosen"],
         "runner_up": None if rival is None else body["candidates"][rival],
         "text": text,
-        "approximate": reference(text) != body["context"]["refs"][-1][0],
+        "approximate": reference(text) != said(moment.decision)[-1][0],
         "margin": full,
         "margin_without_words": empty,
         "words": [
