@@ -10,18 +10,23 @@ from agent.encoder import Encoder, reference
 from agent.errors import InvalidInput
 from agent.log import Event, Vector
 from agent.model import Model, context_from
+from agent.settings import LoopSettings
 from policies.base import Learner
+from policies.features import VECTOR
 from policies.types import Candidate, Choice, Context, Scores
 
 _EARLIER_MESSAGES = 3
+# What was said a turn earlier weighs this much less; texts further back than so many are not looked at.
+_FADING, _LONGEST_HISTORY = 0.7, 8
 
 
 @dataclass(frozen=True)
 class Situation:
     """What is known when a choice is made, as the caller has it: ids and texts in the clear, nothing hashed yet.
 
-    `messages` are the user's, oldest first, the one to answer last. `features` are named cues in [0, 1], such as
-    `intent:refund` with the confidence in it. `message_id` is the channel's id of the last message.
+    `messages` are the user's, oldest first, the one to answer last; `replies` are the bot's before that, the latest
+    last. `features` are named cues in [0, 1], such as `intent:refund` with the confidence in it. `message_id` is the
+    channel's id of the last message.
     """
 
     messages: Sequence[str]
@@ -30,6 +35,7 @@ class Situation:
     message_id: str | None = None
     channel: str | None = None
     features: Mapping[str, float] = field(default_factory=dict)
+    replies: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Frame:
     """A situation and its k candidates as the learner takes them, before anything is scored."""
 
     context: Context
-    refs: Sequence[tuple[str, float]]
+    refs: Mapping[str, Sequence[tuple[str, float]]]
     vectors: Sequence[Vector]
     candidates: Sequence[Candidate]
     versions: Sequence[int]
@@ -91,33 +97,54 @@ def frame(model: Model, encoder: Encoder, situation: Situation, names: Sequence[
     candidates = [model.offer(name) for name in names]
     if not any(candidate.eligible for candidate in candidates):
         raise InvalidInput(f"loop {model.loop!r}: none of its {len(candidates)} candidates is eligible")
-    earlier = _EARLIER_MESSAGES if model.settings.history else 0
-    texts = list(situation.messages)[-1 - earlier :]
-    weights = [model.settings.history**age for age in reversed(range(len(texts)))]
-    rows = encoder.encode(texts)
-    refs = [reference(text) for text in texts]
-    kept = [Vector(ref, encoder.name, row.tobytes()) for ref, row in zip(refs, rows, strict=True)]
+    blocks = _blocks(situation, model.settings)
+    texts = list(dict.fromkeys(text for block in blocks.values() for text, _ in block))
+    vectors = {reference(text): row for text, row in zip(texts, encoder.encode(texts), strict=True)}
+    refs = {name: [(reference(text), weight) for text, weight in block] for name, block in blocks.items()}
     return Frame(
-        context=context_from(rows, weights, dict(situation.features)),
-        refs=list(zip(refs, weights, strict=True)),
-        vectors=kept,
+        context=context_from(vectors, refs, dict(situation.features)),
+        refs=refs,
+        vectors=[Vector(ref, encoder.name, row.tobytes()) for ref, row in vectors.items()],
         candidates=candidates,
         versions=[model.library.get(name).version for name in names],
     )
+
+
+def _blocks(situation: Situation, settings: LoopSettings) -> dict[str, list[tuple[str, float]]]:
+    """The texts of each block of the context, each with its weight: the message to answer, and the dialogue before it.
+
+    The bot's last reply is a block of its own; what was said before it, by either side, fades from turn to turn.
+    """
+    said, replies = list(situation.messages), list(situation.replies)
+    message = said[-1 - (_EARLIER_MESSAGES if settings.history else 0) :]
+    blocks = {VECTOR: [(text, settings.history**age) for age, text in _aged(message)]}
+    if "last_reply" in settings.blocks and replies:
+        blocks["last_reply"] = [(replies[-1], 1.0)]
+    if "history" in settings.blocks and (earlier := [*_aged(said[:-1]), *_aged(replies[:-1])]):
+        blocks["history"] = [(text, _FADING**age) for age, text in sorted(earlier)[:_LONGEST_HISTORY]]
+    return blocks
+
+
+def _aged(texts: Sequence[str]) -> list[tuple[int, str]]:
+    """Texts with how many came after each, the oldest first."""
+    return [(len(texts) - 1 - place, text) for place, text in enumerate(texts)]
 
 
 def body_of(framed: Frame, choice: Choice, learner: Learner, *, seed: int, live: bool) -> dict[str, Any]:
     """The body of a decision event: enough to repeat the draw, to explain it, and to judge other policies by it."""
     return {
         "policy": learner.name,
-        "context": {"refs": [list(ref) for ref in framed.refs], "features": dict(framed.context.features)},
+        "context": {
+            "blocks": {name: [list(ref) for ref in refs] for name, refs in framed.refs.items()},
+            "features": dict(framed.context.features),
+        },
         "candidates": [candidate.id for candidate in framed.candidates],
         "versions": list(framed.versions),
         "eligible": [candidate.eligible for candidate in framed.candidates],
         "parts": {name: part.tolist() for name, part in choice.scores.parts.items()},
         "deviation": choice.scores.deviation.tolist(),
         "probabilities": choice.probabilities.tolist(),
-        "epsilon": learner.settings["epsilon"],
+        "epsilon": learner.epsilon,
         "seed": seed,
         "index": choice.index,
         "chosen": framed.candidates[choice.index].id,

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from array import array
-
-import torch
+from collections.abc import Mapping, Sequence
 
 import policies
 from agent.candidates import Library, blend, candidate
@@ -19,6 +18,7 @@ from agent.rewards import earned
 from agent.settings import LoopSettings
 from agent.snapshots import Snapshots
 from policies.base import Learner
+from policies.features import VECTOR
 from policies.types import Candidate, Context, Reward
 from policies.types import InvalidInput as Refused
 
@@ -164,18 +164,28 @@ def context_of(decision: Event, log: LearningLog, *, encoder: str) -> Context:
     Raises:
         InvalidInput: the log holds no embedding of it by this encoder.
     """
-    refs = [ref for ref, _ in decision.body["context"]["refs"]]
+    blocks = blocks_of(decision)
+    refs = [ref for block in blocks.values() for ref, _ in block]
     vectors = log.vectors(refs, encoder=encoder)
     if missing := [ref for ref in refs if ref not in vectors]:
         raise InvalidInput(f"no embedding of text {missing[0]} by the encoder {encoder!r} in the log")
-    return context_from(
-        [vectors[ref] for ref in refs],
-        [weight for _, weight in decision.body["context"]["refs"]],
-        decision.body["context"]["features"],
-    )
+    return context_from(vectors, blocks, decision.body["context"]["features"])
 
 
-def context_from(vectors: list[array[float]], weights: list[float], features: dict[str, float]) -> Context:
-    """A context out of embeddings (d floats each), the weight of each, and named features."""
-    vector = blend(vectors, weights) if vectors else torch.zeros(0, dtype=torch.float64)
-    return Context(vector=vector, features=features)
+def blocks_of(decision: Event) -> dict[str, list[tuple[str, float]]]:
+    """The texts (by their hash) of each block of a decision's context, each with its weight."""
+    context = decision.body["context"]
+    blocks = context["blocks"] if "blocks" in context else {VECTOR: context["refs"]}  # until 0.1 there was one block
+    return {name: [(ref, weight) for ref, weight in refs] for name, refs in blocks.items()}
+
+
+def context_from(
+    vectors: Mapping[str, array[float]],
+    blocks: Mapping[str, Sequence[tuple[str, float]]],
+    features: Mapping[str, float],
+) -> Context:
+    """A context out of embeddings (d floats each) by hash, the weighted texts of each block, and named features."""
+    blended = {
+        name: blend([vectors[ref] for ref, _ in refs], [weight for _, weight in refs]) for name, refs in blocks.items()
+    }
+    return Context(vector=blended.pop(VECTOR), features=features, blocks=blended)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from agent.encoder import DEFAULT_ENCODER
 from agent.errors import InvalidInput
 
 HOME_VARIABLE = "REJOINDER_HOME"
+BLOCKS = ("last_reply", "history")
 # What a value means depends on the policy: alpha is an amount of optimism to one, of noise to another.
 _EXPLORATION = ("alpha", "epsilon")
 
@@ -39,10 +40,14 @@ class LoopSettings:
     learner: Mapping[str, Any] = field(default_factory=dict)
     encoder: str = DEFAULT_ENCODER
     history: float = 0.0
+    blocks: Sequence[str] = BLOCKS
     threshold: float | None = None
 
     def __post_init__(self) -> None:
         _check_number("history", self.history, 0.0, 1.0)
+        if isinstance(self.blocks, str) or not set(self.blocks) <= set(BLOCKS):
+            raise InvalidInput(f"blocks must be a list out of {', '.join(BLOCKS)}; got {self.blocks!r}")
+        object.__setattr__(self, "blocks", [name for name in BLOCKS if name in self.blocks])
         if self.threshold is not None:
             _check_number("threshold", self.threshold, -math.inf, math.inf)
         try:

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from agent.candidates import Reply
+from agent.decision import Situation
 from agent.errors import Conflict, InvalidInput, LogUnavailable, Unknown
 from agent.explain import explain
+from agent.model import context_of
 from agent.settings import LoopSettings
 from agent.verification import verify
 from tests.agent.conftest import REPLIES, SETTINGS, asked
@@ -195,5 +197,24 @@ def test_a_locked_log_makes_no_decision_but_can_still_recommend(service):
 def test_an_earlier_message_counts_where_history_is_on(service):
     service.configure("replies", LoopSettings(history=0.5), who="test")
     situation = type(asked())(["about my refund", "and how long?"], conversation="c", message_id="m")
-    refs = service.decision(service.decide("replies", situation).id).body["context"]["refs"]
+    refs = service.decision(service.decide("replies", situation).id).body["context"]["blocks"][""]
     assert [weight for _, weight in refs] == [0.5, 1.0]
+
+
+def test_the_dialogue_is_held_in_blocks_that_come_back_from_the_log(service):
+    situation = Situation(
+        ["my refund", "and when?"], conversation="c", message_id="m", replies=["Hello.", "It was sent."]
+    )
+    event = service.decision(service.decide("replies", situation).id)
+    assert set(event.body["context"]["blocks"]) == {"", "last_reply", "history"}
+    context = context_of(event, service.log, encoder=service.model("replies").settings.encoder)
+    service.activate(event.id)
+    service.record(signal="thumb", value=1, decision=event.id)
+    parts = service.model("replies").learner.scores(context, [service.model("replies").offer("refund")]).parts
+    assert {"own", "own:last_reply", "own:history", "own:together"} <= set(parts)
+    assert verify(service)["ok"]
+
+
+def test_blocks_that_there_are_not_are_refused():
+    with pytest.raises(InvalidInput, match="blocks must be a list out of last_reply, history"):
+        LoopSettings(blocks=["mood"])
