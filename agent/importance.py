@@ -62,7 +62,7 @@ def importance(
     often the best candidate would be another without the part (where several then tie, by how many of them).
 
     With `features`, the same of each named feature, by what it adds within `FEATURE_PARTS`: their shares sum to those
-    parts' shares. That needs the model of each decision, so the log is folded: it takes as long as making the decisions.
+    parts' shares. That needs the model of each decision, so the log is folded up to each of them, which takes its time.
 
     Returns:
         `loop`, `decisions` (used), `since`, `until` (unix seconds), `spread` of the scores, `parts` and `features`:
@@ -102,11 +102,11 @@ def _decisions(log: LearningLog, loop: str, last: int) -> list[Event]:
 
 
 def _by_feature(moment: Moment) -> dict[str, Tensor]:
-    """What each named feature of the context adds to the scores (k,): all that the parts made of features add, alone."""
-    found = {}
+    """What each named feature of the context adds to the scores (k,): its parts, were it the only one."""
+    found, nothing = {}, torch.zeros(len(moment.candidates), dtype=torch.float64)
     for name, value in moment.context.features.items():
         parts = moment.scores(replace(moment.context, features={name: value})).parts
-        found[name] = sum((parts[part] for part in FEATURE_PARTS if part in parts), torch.zeros(len(moment.candidates)))
+        found[name] = sum((parts[part] for part in FEATURE_PARTS if part in parts), nothing)
     return found
 
 

@@ -190,17 +190,22 @@ class LearningLog:
         return [ref for ref, _ in rows], bytearray().join(vector for _, vector in rows)
 
     def contexts(self, loop: str, *, upto: int) -> list[tuple[int, str]]:
-        """`seq` and context of a loop's decisions up to a `seq`, oldest first: a JSON list of text hash and weight."""
+        """`seq` of a loop's decisions up to one, oldest first, and what the context vector of each is made of.
+
+        That is a JSON list of pairs: the hash of a text, and its weight.
+        """
         # Without the hint the decisions are read whole, at a hundred times the cost.
         return self._all(
-            "select seq, json_extract(body, '$.context.refs') from events indexed by events_context "
-            "where kind = 'decision' and loop = ? and seq <= ? order by seq",
+            "select seq, coalesce(json_extract(body, '$.context.blocks.\"\"'), json_extract(body, '$.context.refs')) "
+            "from events indexed by events_context where kind = 'decision' and loop = ? and seq <= ? order by seq",
             (loop, upto),
         )
 
     def heard(self, seqs: Iterable[int], *, upto: int) -> set[int]:
         """Those of the decisions at `seqs` that were sent and have an outcome by `upto`, be it taken back since."""
-        evidence = "exists (select 1 from events e where e.{0} = d.{0} and e.kind in ({1}) and e.seq between d.seq and ?)"
+        evidence = (
+            "exists (select 1 from events e where e.{0} = d.{0} and e.kind in ({1}) and e.seq between d.seq and ?)"
+        )
         sent = evidence.format("decision", "'activated', 'outcome'")
         outcomes = " or ".join(evidence.format(column, "'outcome'") for column in ADDRESSES)
         rows = self._all(

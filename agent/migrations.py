@@ -63,14 +63,14 @@ def m003_vectors(db: Database) -> None:
 def m004_contexts(db: Database) -> None:
     """What each decision's context is made of, by loop: comparing all of them must not read every decision whole."""
     db.execute(
-        "create index events_context on events (loop, seq, json_extract(body, '$.context.refs')) "
-        "where kind = 'decision'"
+        "create index events_context on events (loop, seq, coalesce("
+        "json_extract(body, '$.context.blocks.\"\"'), json_extract(body, '$.context.refs'))) where kind = 'decision'"
     )
 
 
 @migrations()
 def m005_vectors_by_row(db: Database) -> None:
-    """Embeddings as rows beside a narrow index: with whole rows in the tree, few fit a page, and a look-up reads many."""
+    """Embeddings as rows beside a narrow index: with them in the tree few fit a page, and a look-up reads many."""
     db.execute("alter table vectors rename to vectors_wide")
     db.execute(
         """

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
 from agent.candidates import blend
 from agent.log import Event, LearningLog
-from agent.model import Model, context_of
+from agent.model import Model, blocks_of, context_of
+from policies.features import VECTOR
 from policies.types import Candidate, Context, Scores
 
 # Another machine may add the same numbers up in another order; nothing larger is rounding.
@@ -30,6 +32,10 @@ class Recomputed:
     def repeats(self) -> bool:
         """Whether the probabilities are those logged, but for rounding."""
         return self.difference <= TOLERANCE
+
+    def as_body(self) -> dict[str, Any]:
+        """What a report holds of it."""
+        return {"repeats_vector": self.repeats, **asdict(self)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +69,7 @@ class Moment:
         )
 
     def had_said(self, message: array[float]) -> Context:
-        """The decision's context with another last message, given as its embedding (d floats); all else stays."""
+        """The decision's context with another message to answer, given as its embedding (d floats)."""
         refs = said(self.decision)
         known = self.log.vectors([ref for ref, _ in refs[:-1]], encoder=self.model.settings.encoder)
         earlier = [known[ref] for ref, _ in refs[:-1]]
@@ -89,7 +95,7 @@ class Moment:
 
 def said(decision: Event) -> list[tuple[str, float]]:
     """Hash and weight of each text that a decision's context vector is made of, the message to answer last."""
-    return [(ref, weight) for ref, weight in decision.body["context"]["refs"]]
+    return blocks_of(decision)[VECTOR]
 
 
 def _largest_gap(one: list[float], other: list[float]) -> float:

@@ -54,7 +54,7 @@ def _encoder_of(log: LearningLog, decision: Event) -> str:
 def _by_similarity(log: LearningLog, decision: Event, encoder: str) -> tuple[list[int], list[float]]:
     """`seq` of the loop's earlier decisions and their similarities, nearest first."""
     rows = log.contexts(decision.loop or "", upto=decision.body["model_seq"])
-    contexts = json.loads(f"[{','.join(context for _, context in rows)}]")
+    contexts = json.loads(f"[{','.join(context for _, context in rows)}]")  # at once: one call, however many there are
     refs, vectors = log.stacked((ref for context in contexts for ref, _ in context), encoder=encoder)
     place = {ref: i for i, ref in enumerate(refs)}
     comparable = [i for i, context in enumerate(contexts) if context and all(ref in place for ref, _ in context)]
@@ -79,8 +79,9 @@ def _cosines(point: Vector, vectors: Tensor, contexts: Sequence[Sequence[tuple[i
     weights = torch.tensor([[weight for _, weight in context] for context in padded], dtype=torch.float64)
     point = torch.as_tensor(point, dtype=torch.float64)
     found = []
-    for some, weight in zip(rows.split(_BLOCK), weights.split(_BLOCK), strict=True):
-        sums = torch.einsum("nr,nrd->nd", weight, vectors[some].double())
+    for start in range(0, len(contexts), _BLOCK):
+        some = slice(start, start + _BLOCK)
+        sums = torch.einsum("nr,nrd->nd", weights[some], vectors[rows[some]].double())
         found.append(torch.mv(sums, point) / torch.linalg.vector_norm(sums, dim=1).clamp_min(_TINY))
     return torch.cat(found)
 

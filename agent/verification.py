@@ -1,4 +1,4 @@
-"""Verification: the log is sound, its draws repeat, and every model is exactly what the log says."""
+"""Verification: the log is sound, its draws and vectors repeat, and every model is exactly what the log says."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ import policies
 from agent.errors import InvalidInput
 from agent.log import Event, LearningLog
 from agent.model import Model, context_of
+from agent.moment import Moment
 from agent.rewards import earned
 from agent.service import Service
 from policies.base import Learner, draw
+from policies.types import InvalidInput as Refused
 
 # Sums of some thousand float64 terms of size one, taken in another order, differ by about 1e-13.
 TOLERANCE = 1e-9
+SAMPLE = 50  # decisions of each loop of which the vector is made again
 
 
 def verify(service: Service, *, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Check a log against itself and its models.
 
     Three independent things must agree for every loop: the model in use (a snapshot and the events since), a refold
-    from nothing, and, for additive learners, each decision's final reward learned once in any order.
+    from nothing, and, for additive learners, each decision's final reward learned once in any order. On its way the
+    refold makes the probabilities of a sample of decisions again, spread evenly over the log.
 
     Returns:
         `ok`, `events`, `decisions`, `loops` (figures of each), and `problems`, one line each.
@@ -68,6 +72,7 @@ def _check_loop(service: Service, loop: str, decisions: list[Event]) -> tuple[di
     used = Model(service.log, loop, snapshots=service.snapshots(loop))
     used.catch_up(upto)
     refolded = Model(service.log, loop)
+    vector_gap, problems = _recompute(service.log, refolded, decisions)
     refolded.catch_up(upto)
     credited, once = _learned_once(service.log, refolded, decisions, upto)
     refold = refolded.learner
@@ -82,12 +87,31 @@ def _check_loop(service: Service, loop: str, decisions: list[Event]) -> tuple[di
         "decisions": len(decisions),
         "credited": credited,
         "skipped": refolded.skipped,
+        "difference_of_vectors": vector_gap,
         **{f"difference_to_{name}": gap for name, gap in gaps.items()},
     }
     words = {"refold": "a refold from nothing", "sums": "the sum of what its decisions earned"}
-    return figures, [
+    return figures, problems + [
         f"loop {loop}: the model differs from {words[name]} by {gap:g}" for name, gap in gaps.items() if gap > TOLERANCE
     ]
+
+
+def _recompute(log: LearningLog, model: Model, decisions: list[Event]) -> tuple[float, list[str]]:
+    """The largest difference to a logged vector among a sample of decisions, and what is wrong; folds the model."""
+    ordered = sorted(decisions, key=lambda decision: decision.body["model_seq"])
+    number = min(SAMPLE, len(ordered))
+    largest, problems = 0.0, []
+    for decision in (ordered[len(ordered) * i // number] for i in range(number)):
+        place = f"decision {decision.id} (seq {decision.seq})"
+        try:
+            again = Moment.of(decision, log, model).recompute()
+        except (InvalidInput, Refused) as error:
+            problems.append(f"{place}: it cannot be made again: {error}")
+            continue
+        largest = max(largest, again.difference)
+        if not again.repeats:
+            problems.append(f"{place}: its probabilities made again differ by {again.difference:g}")
+    return largest, problems
 
 
 def _learned_once(log: LearningLog, model: Model, decisions: list[Event], upto: int) -> tuple[int, Learner]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import regex
@@ -68,7 +69,7 @@ def spans(text: str, *, most: int = MOST) -> list[Span]:
     if len(words) <= most:
         return words
     edges = [len(words) * i // most for i in range(most + 1)]
-    return [(words[first][0], words[last - 1][1]) for first, last in zip(edges, edges[1:], strict=False)]
+    return [(words[first][0], words[last - 1][1]) for first, last in pairwise(edges)]
 
 
 def rests(text: str, found: Sequence[Span]) -> list[str]:
