@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agent.errors import InvalidInput, RejoinderError
+from agent.importance import WINDOW
 from agent.settings import HOME_VARIABLE, LoopSettings, home
 from policies.settings import DEFAULTS as POLICIES
 from policies.types import InvalidInput as PolicyInputError
@@ -127,14 +128,23 @@ def simulate(
 
 @cli.command()
 @click.argument("decision")
+@click.option("--words", is_flag=True, help="Which words of the message spoke for the choice, and which against it.")
+@click.option(
+    "--nearest", type=click.IntRange(1, 1000), help="So many of the nearest past messages, and their rewards."
+)
+@click.option("--recompute", is_flag=True, help="Fold the log up to the decision and make its probabilities again.")
 @_as_json
-def explain(decision: str, as_json: bool) -> None:
+def explain(decision: str, words: bool, nearest: int | None, recompute: bool, as_json: bool) -> None:
     """Take one DECISION apart: candidates, scores in named parts, uncertainty, probability."""
     from agent import render
-    from agent.explain import explain as taken_apart
+    from agent.explain import why
 
     with _service() as service:
-        found = taken_apart(service.log, service.decision(decision))
+        event = service.decision(decision)
+        with _status() as say:
+            if words or recompute:
+                say("folding the log up to the decision")
+            found = why(service, event, words=words, nearest=nearest or 0, recompute=recompute)
     if as_json:
         _print(found, as_json)
     else:
@@ -195,6 +205,33 @@ def adopt(loop: str, source: Path, source_loop: str | None, strength: float, as_
             service, loop, source=source, source_loop=source_loop or loop, strength=strength, who="adopt"
         )
     _print({"loop": loop, "adopted": settings.adopted, "strength": settings.adopted_strength}, as_json)
+
+
+@cli.command()
+@click.argument("loop")
+@click.option(
+    "--last", default=WINDOW, show_default=True, type=click.IntRange(1), help="How many decisions to look at."
+)
+@click.option("--features", is_flag=True, help="By named feature as well: folds the log up to each decision.")
+@_as_json
+def importance(loop: str, last: int, features: bool, as_json: bool) -> None:
+    """What set the candidates of LOOP apart: the share of each part of the scores, and of each named feature."""
+    from agent import render
+    from agent.importance import importance as measured
+
+    with _service() as service, _bars() as bars:
+        found = measured(
+            service.log,
+            loop,
+            last=last,
+            features=features,
+            snapshots=service.snapshots(loop),
+            progress=lambda done, of: bars("decisions", done, of),
+        )
+    if as_json:
+        _print(found, as_json)
+    else:
+        _out.print(render.importance(found))
 
 
 @cli.command()

@@ -214,14 +214,39 @@ class LearningLog:
         )
         return [int(seq) for (seq,) in self._all(sql, (decision.conversation, decision.seq))]
 
-    def vectors(self, refs: Sequence[str], *, encoder: str) -> dict[str, array[float]]:
+    def vectors(self, refs: Iterable[str], *, encoder: str) -> dict[str, array[float]]:
         """The stored embeddings (d floats each) of those of the texts that have one, by their hash."""
-        found: dict[str, array[float]] = {}
-        for ref in refs:
-            row = self._one("select vector from vectors where ref = ? and encoder = ?", (ref, encoder))
-            if row:
-                found[ref] = array("f", row[0])
-        return found
+        return {ref: array("f", vector) for ref, vector in self._vectors(refs, encoder)}
+
+    def stacked(self, refs: Iterable[str], *, encoder: str) -> tuple[list[str], bytearray]:
+        """The same for very many texts: the hashes of those m that have one, and their embeddings, m x d float32."""
+        rows = self._vectors(refs, encoder)
+        return [ref for ref, _ in rows], bytearray().join(vector for _, vector in rows)
+
+    def contexts(self, loop: str, *, upto: int) -> list[tuple[int, str]]:
+        """`seq` of a loop's decisions up to one, oldest first, and what the context vector of each is made of.
+
+        That is a JSON list of pairs: the hash of a text, and its weight.
+        """
+        # Without the hint the decisions are read whole, at a hundred times the cost.
+        return self._all(
+            "select seq, coalesce(json_extract(body, '$.context.blocks.\"\"'), json_extract(body, '$.context.refs')) "
+            "from events indexed by events_context where kind = 'decision' and loop = ? and seq <= ? order by seq",
+            (loop, upto),
+        )
+
+    def heard(self, seqs: Iterable[int], *, upto: int) -> set[int]:
+        """Those of the decisions at `seqs` that were sent and have an outcome by `upto`, be it taken back since."""
+        evidence = (
+            "exists (select 1 from events e where e.{0} = d.{0} and e.kind in ({1}) and e.seq between d.seq and ?)"
+        )
+        sent = evidence.format("decision", "'activated', 'outcome'")
+        outcomes = " or ".join(evidence.format(column, "'outcome'") for column in ADDRESSES)
+        rows = self._all(
+            f"select seq from events d where seq in (select value from json_each(?)) and {sent} and ({outcomes})",
+            (json.dumps(list(seqs)), *[upto] * (1 + len(ADDRESSES))),
+        )
+        return {int(seq) for (seq,) in rows}
 
     def check(self) -> list[str]:
         """What SQLite's own integrity check finds wrong with the file; empty when it is sound."""
@@ -238,6 +263,13 @@ class LearningLog:
                 database.conn.close()
             self._databases.clear()
             self._local = threading.local()
+
+    def _vectors(self, refs: Iterable[str], encoder: str) -> list[tuple[str, bytes]]:
+        # In the order of the index, each of whose pages is then read once.
+        wanted = json.dumps(sorted(set(refs)))
+        return self._all(
+            "select ref, vector from json_each(?) cross join vectors on ref = value and encoder = ?", (wanted, encoder)
+        )
 
     def _about(self, column: str, value: str | None, kinds: Sequence[str], upto: int | None) -> list[Event]:
         marks = ", ".join("?" * len(kinds))

@@ -15,7 +15,7 @@ _FAINT = 0.005  # a cue weaker than this would be shown as 0.00
 
 
 def explanation(found: dict[str, Any]) -> RenderableType:
-    """A decision taken apart, as `agent.explain.explain` gives it: the candidates and why each scored as it did."""
+    """A decision taken apart, as `agent.explain` gives it: the candidates, and whatever else was asked for."""
     names = list(found["candidates"][0]["parts"])
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("candidate", overflow="fold")
@@ -34,7 +34,24 @@ def explanation(found: dict[str, Any]) -> RenderableType:
     if barred:
         why = (f"{row['candidate'].removeprefix(common)} ({row['barred'] or 'not eligible'})" for row in barred)
         lines.append(Text(f"could not be chosen: {', '.join(why)}", style="dim"))
-    return Group(*lines, *_outcomes(found))
+    lines += _outcomes(found)
+    for name, section in (("recomputed", _recomputed), ("words", _words), ("nearest", _nearest)):
+        if name in found:
+            lines += [Text(), *section(found[name])]
+    return Group(*lines)
+
+
+def importance(found: dict[str, Any]) -> RenderableType:
+    """What told the candidates of a loop apart, as `agent.importance.importance` gives it."""
+    days = " to ".join(time.strftime("%Y-%m-%d", time.localtime(found[end])) for end in ("since", "until"))
+    lines: list[RenderableType] = [
+        Text.assemble((f"loop {found['loop']}", "bold"), f"  {found['decisions']} decisions, {days}"),
+        Text(f"scores lie {found['spread']:.3f} from their mean, on average over candidates; what sets them apart:"),
+        _shares("part", found["parts"]),
+    ]
+    if found["features"]:
+        lines += [Text(), _shares("named feature", found["features"])]
+    return Group(*lines)
 
 
 def print_report(console: Console, rows: dict[str, Any]) -> None:
@@ -108,3 +125,55 @@ def _outcomes(found: dict[str, Any]) -> list[Text]:
     reward = found["reward"]
     earned = "nothing" if reward is None else f"{reward['value']:.2f} (weight {reward['weight']:g})"
     return [Text(f"feedback: {said}; earned {earned}", style="dim")]
+
+
+def _recomputed(found: dict[str, Any]) -> list[RenderableType]:
+    if found["repeats_vector"]:
+        return [Text(f"the folded model gives the logged probabilities again (within {found['difference']:.1g})")]
+    gap = f"{found['difference']:.3g} (expected rewards by {found['expected_difference']:.3g})"
+    return [Text(f"the folded model gives other probabilities than those logged, by up to {gap}", style="bold red")]
+
+
+def _words(found: dict[str, Any]) -> list[RenderableType]:
+    head = Text.assemble("words for ", (found["chosen"], "bold"))
+    if found["runner_up"] is not None:
+        head.append(f" against {found['runner_up']}")
+    head.append(f": {found['margin']:+.3f} ahead, without any words {found['margin_without_words']:+.3f}", style="dim")
+    line, end = Text("  "), 0
+    for word in found["words"]:
+        line.append(found["text"][end : word["start"]])
+        effect = word["effect"]
+        telling = abs(effect) >= _FAINT
+        line.append(word["text"], style=("bold green" if effect > 0 else "bold red") if telling else None)
+        if telling:
+            line.append(f" {effect:+.2f}", style="dim")
+        end = word["end"]
+    line.append(found["text"][end:])
+    note = "of the redacted message, which is all that the log keeps: approximate"
+    return [head, line, *([Text(note, style="dim")] if found["approximate"] else [])]
+
+
+def _nearest(found: list[dict[str, Any]]) -> list[RenderableType]:
+    if not found:
+        return [Text("no earlier decision of this loop had earned anything", style="dim")]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("similarity", "earned"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("chosen", overflow="fold")
+    table.add_column("nearest past messages", overflow="fold")
+    for row in found:
+        cells = (f"{row['similarity']:.3f}", f"{row['reward']['value']:.2f}", row["chosen"], row["text"] or "")
+        table.add_row(*map(Text, cells))
+    return [table]
+
+
+def _shares(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(title, overflow="fold")
+    for name in ("share", "spread", "changes the best", "in decisions"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        share = "-" if row["share"] is None else f"{row['share']:.1%}"
+        cells = (row["name"], share, f"{row['spread']:.3f}", f"{row['changes_best']:.1%}", str(row["present"]))
+        table.add_row(*map(Text, cells))
+    return table

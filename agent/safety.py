@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.log import Event, LearningLog
@@ -15,6 +15,7 @@ from policies.types import Candidate, Choice
 PRIOR = "prior"  # the baseline that needs no name
 _FOLDED = ("decision", "activated", "outcome")
 _TOLERANCE = 1e-9
+_LOWEST, _HIGHEST = 0.0, 1.0  # rewards are scaled to [0, 1]
 
 
 class Slack:
@@ -78,8 +79,8 @@ def limits_of(
             slack=slack.at(seq),
             baseline=ids.index(settings.baseline) if settings.baseline in ids else None,
             width=settings.width,
-            lowest=0.0,  # rewards are scaled to [0, 1]
-            highest=1.0,
+            lowest=_LOWEST,
+            highest=_HIGHEST,
         )
     budget = 1.0 if settings.budget is None else settings.budget
     limits = Limits(floor=settings.floor, budget=budget, widen=widen, conservative=condition)
@@ -102,6 +103,24 @@ def body_of(limits: Limits, choice: Choice, candidates: Sequence[Candidate]) -> 
             "change": float(found.change[choice.index]),
         }
     return body
+
+
+def limits_from(body: Mapping[str, Any], candidates: Sequence[str]) -> Limits | None:
+    """The limits that a decision event keeps of the decision among these candidates; None where there were none."""
+    if not body:
+        return None
+    kept = body.get("conservative")
+    condition = None
+    if kept is not None:
+        condition = Conservative(
+            alpha=kept["alpha"],
+            slack=kept["slack"],
+            baseline=candidates.index(kept["baseline"]),
+            width=kept["width"],
+            lowest=_LOWEST,
+            highest=_HIGHEST,
+        )
+    return Limits(floor=body["floor"], budget=body["budget"], widen=body["widen"], conservative=condition)
 
 
 def wrong_with(log: LearningLog, loop: str, decisions: Sequence[Event]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Verification: the log is sound, its draws repeat, and every model is exactly what the log says."""
+"""Verification: the log is sound, its draws and vectors repeat, and every model is exactly what the log says."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from agent.influence import Influence, factors
 from agent.ledger import claim_of, credit_of
 from agent.log import Event, LearningLog
 from agent.model import Model
+from agent.moment import repeated
 from agent.service import Service
 from policies.base import Learner, draw
 from policies.types import Reward
@@ -35,7 +36,8 @@ def verify(service: Service, *, progress: Callable[[str], None] = lambda _: None
 
     Three independent things must agree for every loop: the model in use (a snapshot and the events since), a refold
     from nothing, and what every decision has earned in the end, found in one pass over the decisions: to the bit in
-    the ledger, and, for additive learners, in the sums after learning each such reward once.
+    the ledger, and, for additive learners, in the sums after learning each such reward once. On its way the
+    refold makes the probabilities of a sample of decisions again, spread evenly over the log.
 
     Returns:
         `ok`, `events`, `decisions`, `loops` (figures of each), `held` (whose feedback the guard on influence holds
@@ -84,6 +86,7 @@ def _check_loop(
     used = Model(service.log, loop, snapshots=service.snapshots(loop))
     used.catch_up(upto)
     refolded = Model(service.log, loop)
+    vector_gap, problems = repeated(service.log, refolded, decisions)
     refolded.catch_up(upto)
     gaps = _gaps(service.log, used, refolded, decisions, upto)
     influence = refolded.ledger.influence
@@ -99,9 +102,10 @@ def _check_loop(
         "damped_bursts": bursts,
         "alerts": len(alerts),
         "latest_alert": described(alerts[-1]) if alerts else None,
+        "difference_of_vectors": vector_gap,
         **{f"difference_to_{name}": gap for name, gap in gaps.items()},
     }
-    problems = disagreements(alerts, used=used.drift, refolded=refolded.drift)
+    problems += disagreements(alerts, used=used.drift, refolded=refolded.drift)
     problems += [
         f"the model differs from {_COMPARED[name]} by {gap:g}"
         for name, gap in gaps.items()

@@ -24,12 +24,15 @@ from agent.console.bodies import (
 )
 from agent.console.views import MOST_ROWS, brief, page_of
 from agent.errors import Conflict, InvalidInput, NoneEligible
-from agent.explain import explain
+from agent.explain import why
+from agent.importance import WINDOW
+from agent.importance import importance as measured
 from agent.reports import Recorded
 from agent.service import Service
 from agent.settings import LoopSettings
 
 router = APIRouter(prefix="/v1")
+MOST_DECISIONS = 100_000  # that one question may look at
 WHO = "api"  # what the log names as the author of a change made here
 EventId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
 CandidateId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
@@ -92,10 +95,20 @@ def decisions(
 
 
 @router.get("/decisions/{decision_id}")
-def decision(request: Request, decision_id: EventId) -> dict[str, Any]:
-    """One decision taken apart: its candidates, the parts of their scores, and what it earned since."""
+def decision(
+    request: Request,
+    decision_id: EventId,
+    words: bool = False,
+    nearest: Annotated[int, Query(ge=0, le=MOST_ROWS)] = 0,
+    recompute: bool = False,
+) -> dict[str, Any]:
+    """One decision taken apart: its candidates, the parts of their scores, and what it earned since.
+
+    Asked for: what each of the `words` did, so many of the `nearest` past contexts, and whether the folded model gives
+    the logged probabilities again (`recompute`). Words and recomputing fold the log up to the decision.
+    """
     service = service_of(request)
-    return explain(service.log, service.decision(decision_id))
+    return why(service, service.decision(decision_id), words=words, nearest=nearest, recompute=recompute)
 
 
 @router.post("/decisions/{decision_id}/activate")
@@ -149,6 +162,21 @@ def loops(request: Request) -> dict[str, Any]:
     """Every loop: its settings, model version and candidates."""
     service = service_of(request)
     return {"loops": [_loop(service, name) for name in service.loops()]}
+
+
+@router.get("/loops/{loop}/importance")
+def importance(
+    request: Request,
+    loop: LoopName,
+    last: Annotated[int, Query(ge=1, le=MOST_DECISIONS)] = WINDOW,
+    features: bool = False,
+) -> dict[str, Any]:
+    """What set the loop's candidates apart in its last decisions: the share of each part of the scores.
+
+    With `features` of each named feature as well, for which the log is folded up to each of the decisions.
+    """
+    service = service_of(request)
+    return measured(service.log, loop, last=last, features=features, snapshots=service.snapshots(loop))
 
 
 @router.post("/loops/{loop}")

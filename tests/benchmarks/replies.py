@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 import policies
-from policies import Candidate, Context, Learner, Offer
+from policies import Candidate, Context, Learner
 from tests.benchmarks import problems
 from tests.benchmarks.peers import roster
 from tests.benchmarks.problems import Problem
@@ -63,8 +63,7 @@ def play(problem: Problem, name: str, settings: Mapping[str, Any], *, seed: int,
         draw = random.Random(f"{seed}/{number}").getrandbits(53)
         choice = learner.choose(contexts[row], candidates, seed=draw)
         rewards.append(float(choice.index == problem.answers[row]))
-        offer = Offer(candidates, choice.probability)
-        learner.learn(contexts[row], candidates[choice.index], rewards[-1], offer=offer)
+        learner.learn(contexts[row], candidates[choice.index], rewards[-1], offer=choice.offer(candidates))
     seconds = time.process_time() - start
     return Played(
         problem=problem.name,

@@ -364,3 +364,38 @@ def test_an_unforeseen_error_is_one_line_too(client: TestClient, service: Servic
     answer = client.get("/v1/loops")
     assert (answer.status_code, list(answer.json())) == (500, ["error"])
     assert "division" not in answer.text
+
+
+def test_a_decision_is_explained_further_where_that_is_asked_for(client: TestClient, decide: Decide) -> None:
+    before = decide(context={"text": "where is my parcel"})["decision_id"]
+    client.post("/v1/outcomes", json={"decision_id": before, "signal": "thumb", "value": 1})
+    id = decide(context={"text": "my parcel please"})["decision_id"]
+    plain = client.get(f"/v1/decisions/{id}").json()
+    asked = {"words": "true", "nearest": 5, "recompute": "true"}
+    found = client.get(f"/v1/decisions/{id}", params=asked).json()
+    assert plain == {name: value for name, value in found.items() if name not in asked and name != "recomputed"}
+    assert found["recomputed"]["repeats_vector"] is True
+    assert found["recomputed"]["difference"] <= 1e-9
+    assert [word["text"] for word in found["words"]["words"]] == ["my", "parcel", "please"]
+    assert [row["decision_id"] for row in found["nearest"]] == [before]
+    assert found["nearest"][0]["similarity"] > 0.5
+    for wrong in ({"nearest": -1}, {"nearest": 10_000}, {"words": "perhaps"}):
+        assert client.get(f"/v1/decisions/{id}", params=wrong).status_code == 422
+    assert client.get("/v1/decisions/nobody", params=asked).json() == {"error": "unknown decision 'nobody'"}
+
+
+def test_importance_over_a_loop(client: TestClient, decide: Decide) -> None:
+    answer = client.get("/v1/loops/replies/importance")
+    assert (answer.status_code, answer.json()["error"]) == (
+        404,
+        "loop 'replies': no decision between two or more candidates yet",
+    )
+    assert client.get("/v1/loops/nobody/importance").status_code == 404
+    for n in range(3):
+        made = decide(context={"text": f"where is parcel {n}", "features": {"intent:track": 0.5}})
+        client.post("/v1/outcomes", json={"decision_id": made["decision_id"], "signal": "thumb", "value": 1})
+    found = client.get("/v1/loops/replies/importance", params={"last": 2, "features": True}).json()
+    assert found["decisions"] == 2
+    assert sum(row["share"] for row in found["parts"]) == pytest.approx(1.0)
+    assert [row["name"] for row in found["features"]] == ["intent:track"]
+    assert client.get("/v1/loops/replies/importance", params={"last": 0}).status_code == 422
