@@ -86,7 +86,7 @@ def _check_loop(
     used = Model(service.log, loop, snapshots=service.snapshots(loop))
     used.catch_up(upto)
     refolded = Model(service.log, loop)
-    vector_gap, problems = repeated(service.log, refolded, decisions)
+    vector_gap, unrepeated = repeated(service.log, refolded, decisions)
     refolded.catch_up(upto)
     gaps = _gaps(service.log, used, refolded, decisions, upto)
     influence = refolded.ledger.influence
@@ -105,13 +105,13 @@ def _check_loop(
         "difference_of_vectors": vector_gap,
         **{f"difference_to_{name}": gap for name, gap in gaps.items()},
     }
-    problems += disagreements(alerts, used=used.drift, refolded=refolded.drift)
+    problems = disagreements(alerts, used=used.drift, refolded=refolded.drift)
     problems += [
         f"the model differs from {_COMPARED[name]} by {gap:g}"
         for name, gap in gaps.items()
         if gap > (0.0 if name == "rewards" else TOLERANCE)
     ]
-    return figures, _held(influence), [f"loop {loop}: {problem}" for problem in problems]
+    return figures, _held(influence), [*unrepeated, *(f"loop {loop}: {problem}" for problem in problems)]
 
 
 def _gaps(log: LearningLog, used: Model, refolded: Model, decisions: list[Event], upto: int) -> dict[str, float]:

@@ -27,7 +27,7 @@ def moment(service, decision_id, *, snapshots=None) -> Moment:
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_any_decision_of_any_history_comes_out_again(history):
     with tempfile.TemporaryDirectory() as folder:
-        player = Player(Path(folder))
+        player = Player(Path(folder), (LoopSettings(), LoopSettings(learner={"half_life": 100.0})))
         for step in history:
             player.do(*step)
         player.service.close()
