@@ -37,7 +37,10 @@ class Situation:
 
 @dataclass(frozen=True)
 class Decision:
-    """One choice, as logged: its id, the candidate chosen, and the probability of every candidate."""
+    """One choice, as logged: its id, the candidate chosen, and the probability of every candidate.
+
+    One that is not `live` is only watched; `abstained` says of such that nothing would have been chosen.
+    """
 
     id: str
     loop: str
@@ -48,6 +51,7 @@ class Decision:
     model_seq: int
     turn: str | None
     live: bool
+    abstained: bool
 
     @classmethod
     def of(cls, event: Event) -> Decision:
@@ -63,6 +67,7 @@ class Decision:
             model_seq=body["model_seq"],
             turn=event.turn,
             live=body["live"],
+            abstained=body.get("abstained", False),
         )
 
 

@@ -216,6 +216,17 @@ def test_an_apprentice_proposes_and_learns_from_what_was_done(service):
     assert report["loops"]["replies"]["credited"] == 1
 
 
+def test_an_apprentice_watches_even_where_it_would_have_abstained(service):
+    settings = LoopSettings(learner=SETTINGS.learner, threshold=0.9, apprentice=True)
+    service.configure("replies", settings, who="test")
+    watched = service.decide("replies", asked())
+    assert (watched.live, watched.abstained) == (False, True)
+    service.observe(watched.id, "refund")
+    service.record(signal="thumb", value=1, turn=watched.turn)
+    assert explain(service.log, service.decision(watched.id))["abstained"]
+    assert verify(service)["loops"]["replies"]["credited"] == 1
+
+
 def test_a_watched_decisions_proposal_is_never_taught(service):
     watched = service.decide("replies", asked(), live=False)
     service.record(signal="thumb", value=1, decision=watched.id)

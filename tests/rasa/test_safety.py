@@ -1,4 +1,4 @@
-"""What keeps a live bot safe: an apprentice that learns without acting, abstaining, handing over, and what is barred."""
+"""What keeps a live bot safe: an apprentice that learns without acting, abstaining, handing over, and blocking."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ def test_an_apprentice_learns_nothing_from_what_is_no_candidate(tmp_path: Path, 
     bandit.predict_action_probabilities(tracker, DOMAIN)
     decision = decided(shared)
     published(tracker, ActionExecuted("order_form", "RulePolicy", 1.0), ActionExecuted("action_listen"))
+    assert decision.body["abstained"]  # below the threshold, and watched all the same
     found = thumb(shared, decision)
     assert (found["observed"], found["reward"]) == (None, None)
 
@@ -118,7 +119,7 @@ def test_wrong_settings_of_safety_are_refused_by_name(tmp_path: Path, wrong: dic
 def test_where_all_candidates_are_blocked_others_answer(
     tmp_path: Path, shared: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bandit = policy(tmp_path, candidates=FAQ)
+    bandit = policy(tmp_path, candidates=FAQ, threshold=-1.0)
     asked = conversation("when do you open?", "hours")
     bandit._candidates(DOMAIN)
     service = shared.service()
