@@ -43,7 +43,10 @@ class Situation:
 
 @dataclass(frozen=True)
 class Decision:
-    """One choice, as logged: its id, the candidate chosen, and the probability of every candidate."""
+    """One choice, as logged: its id, the candidate chosen, and the probability of every candidate.
+
+    One that is not `live` is only watched; `abstained` says of such that nothing would have been chosen.
+    """
 
     id: str
     loop: str
@@ -54,6 +57,7 @@ class Decision:
     model_seq: int
     turn: str | None
     live: bool
+    abstained: bool
 
     @classmethod
     def of(cls, event: Event) -> Decision:
@@ -69,6 +73,7 @@ class Decision:
             model_seq=body["model_seq"],
             turn=event.turn,
             live=body["live"],
+            abstained=body.get("abstained", False),
         )
 
 

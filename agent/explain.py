@@ -57,6 +57,7 @@ def explain(log: LearningLog, decision: Event) -> dict[str, Any]:
         "seed": body["seed"],
         "repeats": draw(body["probabilities"], body["seed"]) == body["index"],
         "live": body["live"],
+        "abstained": body.get("abstained", False),
         "activated": activated(evidence),
         "observed": observed(evidence),
         "outcomes": [_outcome(event) for event in evidence if event.kind not in ("activated", "observed")],

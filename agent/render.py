@@ -99,8 +99,10 @@ def _headline(found: dict[str, Any]) -> Text:
         line.append(f"\ncues: {', '.join(cues)}", style="dim")
     if said := _limits(found["limits"]):
         line.append(f"\nlimits: {said}", style="dim")
-    if found["observed"]:
-        line.append(f"\nonly watched; {found['observed']} was used instead", style="dim")
+    if not found["live"]:
+        proposed = "; it would have abstained" if found["abstained"] else ""
+        done = f"; {found['observed']} was used" if found["observed"] else ""
+        line.append(f"\nonly watched{proposed}{done}", style="dim")
     if not found["repeats"]:
         line.append("\nthe logged draw does not repeat: run `rejoinder verify`", style="bold red")
     return line

@@ -226,7 +226,8 @@ class Service(Reports):
 
         A loop abstains when no eligible candidate's expected reward reaches its threshold; where abstaining is a
         candidate (settings `abstain`), it is chosen like any other. `live=False` marks a decision that is only watched,
-        as all of an apprentice's are: it cannot be activated, and teaches what was observed in its place.
+        as all of an apprentice's are: it cannot be activated, and teaches what was observed in its place; so it is
+        logged even where the loop would have abstained.
 
         Raises:
             InvalidInput: no candidates, or a name among them that the loop does not know.
@@ -246,9 +247,11 @@ class Service(Reports):
                 widen=model.drift.widening(),
             )
             choice = model.learner.choose(framed.context, framed.candidates, seed=seed, at=now, limits=limits)
-            if framed.best(choice.scores, threshold=settings.least) is None:
+            abstained = framed.best(choice.scores, threshold=settings.least) is None
+            if abstained and live:
                 return None
             body = body_of(framed, choice, model.learner, seed=seed, live=live, limits=limits)
+            body["abstained"] = abstained
             event = self._decision_event(model, situation, body, now)
         # Outside the lock: while the log is busy others wait for the log, not for one another in turn.
         # Not durable: the outcome, which somebody is told was kept, makes the decision durable with it.

@@ -138,8 +138,10 @@ def limit(probabilities: Tensor, scores: Scores, eligible: Sequence[bool], limit
     some, floor = probabilities[where], min(limits.floor, 1.0 / k)
     if limits.widen:
         some = exploration.mix(some, limits.widen)
-    some = _floored(some, floor)
-    some = _budgeted(some, scores.mean[where], limits.budget, floor)
+    if floor:
+        some = _floored(some, floor)
+    if limits.budget < 1.0:
+        some = _budgeted(some, scores.mean[where], limits.budget, floor)
     result = torch.zeros_like(probabilities)
     result[where] = some
     return result if limits.conservative is None else _covered(result, scores, eligible, limits.conservative)

@@ -33,6 +33,7 @@ from agent.settings import LoopSettings
 
 router = APIRouter(prefix="/v1")
 MOST_DECISIONS = 100_000  # that one question may look at
+_BELOW = "no candidate's expected reward reaches the loop's threshold"
 WHO = "api"  # what the log names as the author of a change made here
 EventId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
 CandidateId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
@@ -62,18 +63,18 @@ def decide(request: Request, body: DecisionBody) -> dict[str, Any]:
             raise
         return _abstained(body.loop, str(error))
     if decision is None:
-        return _abstained(body.loop, "no candidate's expected reward reaches the loop's threshold")
+        return _abstained(body.loop, _BELOW)
     return {
         "decision_id": decision.id,
         "loop": decision.loop,
-        "chosen": decision.chosen,
+        "chosen": None if decision.abstained else decision.chosen,
         "propensity": decision.propensity,
         "probabilities": decision.probabilities,
         "model_version": decision.model_version,
         "model_seq": decision.model_seq,
         "turn_id": decision.turn,
         "live": decision.live,
-        "reason": None,
+        "reason": _BELOW if decision.abstained else None,
     }
 
 

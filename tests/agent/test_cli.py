@@ -219,6 +219,21 @@ def test_importance_of_what_has_none_says_so(run, service):
     assert run("importance", "replies")[::2] == (2, said)
 
 
+def test_a_candidate_is_marked_and_the_explanation_says_why_it_could_not_be_chosen(run, service):
+    code, out, _ = run("mark", "replies", "refund", "--state", "blocked", "--no-approve", "--why", "legal", "--json")
+    assert code == 0
+    assert json.loads(out) == {
+        "loop": "replies", "candidate": "refund", "state": "blocked", "approved": False, "version": 1,
+    }  # fmt: skip
+    decision = service.decide("replies", asked())
+    assert "could not be chosen: refund (blocked)" in run("explain", decision.id)[1]
+    assert run("mark", "replies", "refund", "--state", "enabled", "--approve")[0] == 0
+    assert service.model("replies").library.get("refund").state == "enabled"
+    for arguments, says in ((["refund", "--state", "banned"], "banned"), (["nobody", "--approve"], "nobody")):
+        code, _, err = run("mark", "replies", *arguments)
+        assert (code, says in err) == (2, True)
+
+
 def test_verify_ends_with_0_where_all_is_well_and_1_where_not(run, service):
     decision = service.decide("replies", asked())
     service.record(signal="thumb", value=1, decision=decision.id)

@@ -399,3 +399,86 @@ def test_importance_over_a_loop(client: TestClient, decide: Decide) -> None:
     assert sum(row["share"] for row in found["parts"]) == pytest.approx(1.0)
     assert [row["name"] for row in found["features"]] == ["intent:track"]
     assert client.get("/v1/loops/replies/importance", params={"last": 0}).status_code == 422
+
+
+def mark(client: TestClient, candidate: str, **body: Any) -> Any:
+    return client.patch(f"/v1/loops/replies/candidates/{candidate}", json={"who": "lead", **body})
+
+
+def test_a_candidate_is_blocked_pinned_and_freed(client: TestClient, decide: Decide, service: Service) -> None:
+    answer = mark(client, "track", state="blocked", why="out of date")
+    assert answer.status_code == 200
+    assert (answer.json()["loop"], answer.json()["id"], answer.json()["state"]) == ("replies", "track", "blocked")
+    made = decide()
+    assert made["probabilities"]["track"] == 0.0
+    rows = client.get(f"/v1/decisions/{made['decision_id']}").json()["candidates"]
+    assert {row["candidate"]: row["barred"] for row in rows} == {"track": "blocked", "refund": None, "human": None}
+    assert mark(client, "human", state="pinned").status_code == 200
+    assert decide()["chosen"] == "human"
+    refused = client.post("/v1/decisions", json={"loop": "replies", "context": CONTEXT, "candidates": ["track"]})
+    assert refused.status_code == 422
+    assert "none of its 1 candidates is eligible (1 blocked)" in refused.json()["error"]
+    for name in ("track", "human"):
+        mark(client, name, state="enabled")
+    assert min(decide()["probabilities"].values()) > 0.0
+    assert verify(service)["ok"]
+
+
+def test_what_comes_over_http_waits_for_approval_in_a_strict_loop(client: TestClient, decide: Decide) -> None:
+    body = {"strict": True, "floor": 0.1, "candidates": [{"id": "a/1", "text": "hello"}, {"id": "b", "text": "hi"}]}
+    made = client.post("/v1/loops/strict", json=body)
+    assert [candidate["approved"] for candidate in made.json()["candidates"]] == [False, False]
+    abstained = decide(loop="strict")
+    assert abstained["chosen"] is None
+    assert "none of its 2 candidates is eligible (2 not approved)" in abstained["reason"]
+    approved = client.patch("/v1/loops/strict/candidates/a/1", json={"approved": True, "who": "lead"})
+    assert approved.json()["approved"] is True
+    assert decide(loop="strict")["probabilities"] == {"a/1": 1.0, "b": 0.0}
+    assert client.post("/v1/loops/strict", json=body).status_code == 200  # the same again takes no approval back
+    assert decide(loop="strict")["chosen"] == "a/1"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "body", "status", "said"),
+    [
+        ("nobody", {"state": "blocked"}, 404, "unknown candidate 'nobody'"),
+        ("track", {"state": "banned"}, 422, "no state is called 'banned'"),
+        ("track", {}, 422, "a mark gives a state"),
+        ("track", {"approved": "yes"}, 422, "approved"),
+        ("track", {"state": "blocked", "who": ""}, 422, "who"),
+    ],
+)
+def test_a_wrong_mark_is_refused(
+    client: TestClient, service: Service, candidate: str, body: Any, status: int, said: str
+) -> None:
+    seq = service.log.last_seq()
+    answer = mark(client, candidate, **body)
+    assert answer.status_code == status
+    assert said in answer.json()["error"]
+    assert service.log.last_seq() == seq
+
+
+def test_an_apprentice_is_told_what_was_done(client: TestClient, decide: Decide, service: Service) -> None:
+    candidates = [{"id": "a", "text": "hello"}, {"id": "b", "text": "hi"}]
+    client.post("/v1/loops/watching", json={"apprentice": True, "candidates": candidates})
+    made = decide(loop="watching", conversation="c", message_id="m")
+    assert made["live"] is False
+    assert client.post(f"/v1/decisions/{made['decision_id']}/activate").status_code == 422
+    done = {"a": "b", "b": "a"}[made["chosen"]]
+    said = client.post(f"/v1/decisions/{made['decision_id']}/observe", json={"candidate": done})
+    assert said.json() == {"decision_id": made["decision_id"], "duplicate": False}
+    client.post("/v1/outcomes", json={"turn_id": made["turn_id"], "signal": "thumb", "value": 1})
+    found = client.get(f"/v1/decisions/{made['decision_id']}").json()
+    assert (found["observed"], found["reward"]["value"]) == (done, 1.0)
+    assert verify(service)["loops"]["watching"]["credited"] == 1
+    wrong = client.post(f"/v1/decisions/{made['decision_id']}/observe", json={"candidate": "c"})
+    assert (wrong.status_code, "none of its candidates" in wrong.json()["error"]) == (422, True)
+
+
+def test_abstaining_is_a_candidate_where_the_loop_has_it(client: TestClient, decide: Decide) -> None:
+    body = {"threshold": 0.99, "abstain": True, "policy": "greedy", "candidates": [{"id": "a", "text": "hello"}]}
+    assert client.post("/v1/loops/shy", json=body).status_code == 201
+    made = decide(loop="shy")
+    assert made["chosen"] == "abstain"
+    assert set(made["probabilities"]) == {"a", "abstain"}
+    assert client.post(f"/v1/decisions/{made['decision_id']}/activate").json()["duplicate"] is False
