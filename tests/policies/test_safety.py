@@ -240,7 +240,7 @@ class Shop:
 
 def run(seed, name, rounds, condition):
     """(rounds, 3): what was earned, what the baseline would have, and what the best would have, in expectation."""
-    shop, learner = Shop(seed), policies.create(name, alpha=0.5, ridge=0.1)
+    shop, learner = Shop(seed), policies.create(name, alpha=0.5, ridge=0.1, degree=1)
     condition = condition and replace(condition, baseline=shop.baseline)
     rows = []
     for number in range(rounds):
