@@ -12,7 +12,7 @@ _COMMON: dict[str, Any] = {
     "parts": "disjoint",
     "degree": 3,
     "ridge": 1.0,
-    "scales": {},
+    "scales": {"history": 0.5},
     "feature_scale": 0.5,
     "half_life": 0.0,
     "epsilon": 0.0,
