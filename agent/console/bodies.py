@@ -78,10 +78,14 @@ class _Body(BaseModel):
 
 
 class ContextBody(_Body):
-    """What is known when a choice is made: a text, or the user's messages with the one to answer last."""
+    """What is known when a choice is made: a text, or the user's messages with the one to answer last.
+
+    `replies` are the bot's before that, the latest last.
+    """
 
     text: StrictStr | None = None
     messages: list[StrictStr] | None = Field(default=None, max_items=100)
+    replies: list[StrictStr] = Field(default_factory=list, max_items=100)
     channel: Id | None = None
     features: dict[str, Number] = Field(default_factory=dict)
 
@@ -179,6 +183,7 @@ class DecisionBody(_Body):
             message_id=self.message_id,
             channel=context.channel,
             features=context.features,
+            replies=[reply for reply in context.replies if reply.strip()],
         )
 
     def names(self) -> list[str] | None:
@@ -241,6 +246,7 @@ class LoopBody(_Body):
     policy: Id | None = None
     learner: dict[str, Any] = Field(default_factory=dict)
     history: Number | None = None
+    blocks: list[StrictStr] | None = None
     threshold: Number | None = None
     wait: Number | None = None
     default_reward: Number | None = None

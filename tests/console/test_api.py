@@ -482,3 +482,11 @@ def test_abstaining_is_a_candidate_where_the_loop_has_it(client: TestClient, dec
     assert made["chosen"] == "abstain"
     assert set(made["probabilities"]) == {"a", "abstain"}
     assert client.post(f"/v1/decisions/{made['decision_id']}/activate").json()["duplicate"] is False
+
+
+def test_the_dialogue_so_far_is_part_of_a_context(client: TestClient, decide: Decide, service: Service) -> None:
+    made = decide(context={"messages": ["hello", "and when?"], "replies": ["Hi, how can I help?", "It was sent."]})
+    assert set(service.decision(made["decision_id"]).body["context"]["blocks"]) == {"", "last_reply", "history"}
+    body = {"blocks": ["mood"], "candidates": [{"id": "a", "text": "hello"}]}
+    answer = client.post("/v1/loops/blocks", json=body)
+    assert (answer.status_code, "blocks must be a list out of last_reply" in answer.json()["error"]) == (422, True)
