@@ -192,7 +192,9 @@ class LoopSettings:
     def recorded(cls, body: Mapping[str, Any]) -> LoopSettings:
         """The settings that the body of a settings event holds, whichever version of Rejoinder wrote it."""
         settings = {**_BEFORE, **body["settings"]}
-        return cls(**{**settings, "learner": {**_LEARNER_BEFORE, **settings["learner"]}})
+        takes = DEFAULTS.get(settings["policy"], ())
+        before = {name: value for name, value in _LEARNER_BEFORE.items() if name in takes}
+        return cls(**{**settings, "learner": {**before, **settings["learner"]}})
 
     @property
     def rules(self) -> Rules:
