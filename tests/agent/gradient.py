@@ -21,11 +21,18 @@ class GradientLearner(Learner):
     """One step of gradient descent on the squared error for each reward, weighed by the inverse propensity."""
 
     additive: ClassVar[bool] = False
-    needs_offer: ClassVar[bool] = True
 
     def __init__(self, rate: float = 0.1, epsilon: float = 0.2) -> None:
         self.name, self.settings = NAME, {"rate": rate, "epsilon": epsilon}
         self._weights: dict[str, Tensor] = {}
+
+    @property
+    def needs_offer(self) -> bool:
+        return True
+
+    @property
+    def epsilon(self) -> float:
+        return float(self.settings["epsilon"])
 
     def scores(self, context: Context, candidates: Sequence[Candidate], *, at: float = 0.0) -> Scores:
         check_candidates(candidates)
@@ -37,7 +44,7 @@ class GradientLearner(Learner):
         open_ = torch.tensor(eligible, dtype=torch.float64)
         best = torch.zeros_like(open_)
         best[torch.where(open_ > 0, scores.mean, -torch.inf).argmax()] = 1.0
-        return (1 - self.settings["epsilon"]) * best + self.settings["epsilon"] * open_ / open_.sum()
+        return (1 - self.epsilon) * best + self.epsilon * open_ / open_.sum()
 
     def revise(
         self,
@@ -49,12 +56,13 @@ class GradientLearner(Learner):
         at: float = 0.0,
         offer: Offer | None = None,
     ) -> None:
-        if old is not None or new is None or offer is None:
-            raise InvalidInput("takes new rewards only, with what the choice was made among")
-        assert any(offered.id == candidate.id and offered.eligible for offered in offer.candidates)
+        if old is not None or new is None:
+            raise InvalidInput("takes new rewards only")
+        propensity = 1.0 if offer is None else offer.propensity  # what was observed was not drawn
+        assert offer is None or any(other.id == candidate.id and other.eligible for other in offer.candidates)
         x = torch.as_tensor(context.vector, dtype=torch.float64)
         weights = self._weights.get(candidate.id, torch.zeros_like(x))
-        step = self.settings["rate"] * new.weight / offer.propensity * (new.value - torch.dot(weights, x))
+        step = self.settings["rate"] * new.weight / propensity * (new.value - torch.dot(weights, x))
         self._weights[candidate.id] = weights + step * x
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -64,7 +72,7 @@ class GradientLearner(Learner):
         self._weights = dict(state)
 
     def adopt(self, state: Mapping[str, Tensor], *, strength: float) -> None:
-        raise NotImplementedError
+        self._weights = {id: strength * weights for id, weights in state.items()}
 
     def clone(self) -> GradientLearner:
         twin = GradientLearner(**self.settings)

@@ -26,12 +26,11 @@ from tests.agent.gradient import NAME as GRADIENT
 from tests.agent.gradient import GradientLearner, known
 
 WHATS = (
-    *("decide", "decide", "decide", "thumb", "thumb", "thumb", "csat", "hint", "activate", "activate"),
+    *("decide", "decide", "decide", "watch", "thumb", "thumb", "thumb", "csat", "hint", "activate", "activate"),
     *("again", "revoke", "correct", "pass", "expire", "look", "restart", "settings"),
 )
 steps = st.lists(st.tuples(st.sampled_from(WHATS), st.integers(0, 7), st.integers(0, 1)), min_size=5, max_size=60)
 
-FORGETTING = {"half_life": 100.0} if "half_life" in policies.create("linucb").settings else {}
 REWARDS = (
     {},
     {"wait": 50.0, "default_reward": 0.2, "default_weight": 0.5, "csat_decay": 0.5},
@@ -41,7 +40,8 @@ REWARDS = (
 LEARNERS = (
     {"policy": "lints"},
     {"policy": "linucb", "learner": {"parts": "shared", "prior_slope": 0.0}},
-    {"policy": "lints", "learner": FORGETTING},
+    {"policy": "linucb_hybrid", "learner": {"half_life": 60.0}},
+    {"policy": "squarecb", "learner": {"half_life": 100.0, "rivals": 1}},
     {"policy": GRADIENT},
 )
 loops = st.builds(
@@ -83,6 +83,9 @@ class Player:
     def do(self, what: str, which: int, value: int) -> None:
         if what == "decide":
             self._decide(which, value)
+        elif what == "watch":
+            self._decide(which, value, live=False)
+            self.service.observe(self.decisions[-1], REPLIES[which % 2].id)
         elif what == "pass":
             self.clock.now += 10.0 * which
         elif what == "expire":
@@ -101,16 +104,18 @@ class Player:
         elif self.outcomes and what in ("again", "revoke", "correct"):
             self._second_thoughts(what, self.outcomes[which % len(self.outcomes)], value)
 
-    def _decide(self, which: int, value: int) -> None:
+    def _decide(self, which: int, value: int, *, live: bool = True) -> None:
         person = (None, "ann", "bob")[which % 3]
         message = f"m{len(self.decisions) // 2}" if which else None
         situation = Situation([f"text {which}"], f"c{value}", person, message)
-        self.decisions.append(self.service.decide("replies", situation, seed=len(self.decisions)).id)
+        decision = self.service.decide("replies", situation, seed=len(self.decisions), live=live)
+        self.decisions.append(decision.id)
 
     def _feedback(self, what: str, decision: str, value: int) -> None:
         event = self.service.decision(decision)
         if what == "activate":
-            self.service.activate(decision)
+            if event.body["live"]:
+                self.service.activate(decision)
             return
         given: dict[str, object] = {"event_id": f"o{len(self.outcomes)}", "signal": what, "value": value}
         if what == "thumb":
