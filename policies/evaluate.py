@@ -27,11 +27,12 @@ from policies.types import InvalidInput, Vector
 
 #: replicates of the bootstrap: 999 put both ends of a 95 % interval on replicates, the 25th from either end.
 RESAMPLES = 999
-#: an effective number of rows (of persons, where they are known) below this is refused.
+#: an effective number of rows (of persons, where they are known) below this is refused: there SNIPS intervals of 95 %
+#: covered 64 to 75 %, simulated with lognormal weights.
 LEAST_EFFECTIVE = 2.0
 #: weights average 1 in expectation. An average off by more than this many standard errors, and by more than this, is
-#: refused: the weights that matter were not drawn, which the effective sample size cannot see. (Simulated, lognormal
-#: weights: such logs' IPS intervals of 95 % covered 25 to 40 %, the others' 93 %.) Fewer units than this are not asked.
+#: refused: the weights that matter were not drawn, which the effective sample size cannot see. (There, IPS
+#: intervals of such logs covered 25 to 40 %, those of the others 93 %.) Fewer units than this are not asked.
 MOST_ERRORS, MATERIAL, ENOUGH_UNITS = 4.0, 0.01, 30
 #: what target probabilities may miss 1 by, and propensities exceed it by.
 TOLERANCE = 1e-6
