@@ -27,10 +27,12 @@ from policies.types import InvalidInput, Vector
 
 #: replicates of the bootstrap: 999 put both ends of a 95 % interval on replicates, the 25th from either end.
 RESAMPLES = 999
-#: an effective number of rows (of persons, where they are known) below this is refused.
+#: an effective number of rows (of persons, where they are known) below this is refused: there SNIPS intervals of 95 %
+#: covered 64 to 75 %, simulated with lognormal weights.
 LEAST_EFFECTIVE = 2.0
-#: weights average 1 in expectation. Further from it than this many standard errors, and by this much, is refused;
-#: fewer independent units than this are not asked.
+#: weights average 1 in expectation. An average off by more than this many standard errors, and by more than this, is
+#: refused: the weights that matter were not drawn, which the effective sample size cannot see. (There, IPS
+#: intervals of such logs covered 25 to 40 %, those of the others 93 %.) Fewer units than this are not asked.
 MOST_ERRORS, MATERIAL, ENOUGH_UNITS = 4.0, 0.01, 30
 #: what target probabilities may miss 1 by, and propensities exceed it by.
 TOLERANCE = 1e-6
@@ -44,7 +46,8 @@ class Estimate:
     probability `level`; infinite where the rows are too few or too alike to bound it.
     effective_sample_size: (sum w)^2 / sum w^2 over the rows' weights (Kish 1965): how many rows drawn by the target
     policy itself the log is worth; of n rows.
-    refused: None, or why the log supports no number; then value, low and high are nan.
+    refused: None, or why the log supports no number (no overlap; nearly all weight on one row or person; weights that
+    do not average 1); then value, low and high are nan.
     """
 
     estimator: str
@@ -72,7 +75,8 @@ def ips(
 
     Unbiased. actions (n,) integers in [0, k); rewards (n,); propensities (n,) in (0, 1]; target_probabilities (n x k),
     rows >= 0 that sum to 1. clusters (n,): who each row is of, else rows are taken as independent. resamples, seed: of
-    the bootstrap. Lists, arrays or tensors; computed in float64. Raises InvalidInput, naming the argument and the row.
+    the bootstrap, which takes time in proportion to resamples x persons (or rows). Lists, arrays or tensors; computed
+    in float64. Raises InvalidInput, naming the argument and the row.
     """
     log = _Log.read(actions, rewards, propensities, target_probabilities, clusters)
     return log.estimate("ips", log.weights * log.rewards, _Bootstrap(level, resamples, seed))
@@ -112,7 +116,7 @@ def dm(
     """Direct method: the mean of the rewards predicted for the target policy. Arguments as for `ips`.
 
     predictions (n x k): the reward predicted for each action in each row. As good as they are: the interval is for the
-    choice of contexts alone and knows nothing of their errors, and the propensities are not used.
+    choice of contexts alone and knows nothing of their errors. Propensities enter the effective sample size only.
     """
     log = _Log.read(actions, rewards, propensities, target_probabilities, clusters)
     expected = (log.target * log.table("predictions", predictions)).sum(dim=1)
@@ -225,7 +229,9 @@ class _Log:
         weights, rows = self._per_unit(self.weights), self._per_unit(torch.ones_like(self.weights))
         ess = effective_sample_size(weights)
         if ess < LEAST_EFFECTIVE:
-            return f"effective sample size {ess:.2f}, below {LEAST_EFFECTIVE:g}: next to all weight is on one choice"
+            return (
+                f"effective sample size {ess:.2f}, below {LEAST_EFFECTIVE:g}: nearly all weight is on one row or person"
+            )
         mean, error = float(weights.sum() / rows.sum()), bootstrap.standard_error(weights, rows)
         if len(weights) >= ENOUGH_UNITS and abs(mean - 1.0) > max(MATERIAL, MOST_ERRORS * error):
             return (
