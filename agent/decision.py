@@ -6,22 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent import safety
+from agent.candidates import ABSTAIN, Reply, barred
 from agent.encoder import Encoder, reference
-from agent.errors import InvalidInput
+from agent.errors import InvalidInput, NoneEligible
 from agent.log import Event, Vector
 from agent.model import Model, context_from
+from agent.settings import LoopSettings
 from policies.base import Learner
+from policies.features import VECTOR
+from policies.safety import Limits
 from policies.types import Candidate, Choice, Context, Scores
 
 _EARLIER_MESSAGES = 3
+# What was said a turn earlier weighs this much less; texts further back than so many are not looked at.
+_FADING, _LONGEST_HISTORY = 0.7, 8
 
 
 @dataclass(frozen=True)
 class Situation:
     """What is known when a choice is made, as the caller has it: ids and texts in the clear, nothing hashed yet.
 
-    `messages` are the user's, oldest first, the one to answer last. `features` are named cues in [0, 1], such as
-    `intent:refund` with the confidence in it. `message_id` is the channel's id of the last message.
+    `messages` are the user's, oldest first, the one to answer last; `replies` are the bot's before that, the latest
+    last. `features` are named cues in [0, 1], such as `intent:refund` with the confidence in it. `message_id` is the
+    channel's id of the last message.
     """
 
     messages: Sequence[str]
@@ -30,6 +38,7 @@ class Situation:
     message_id: str | None = None
     channel: str | None = None
     features: Mapping[str, float] = field(default_factory=dict)
+    replies: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class Decision:
     model_version: str
     model_seq: int
     turn: str | None
+    live: bool
 
     @classmethod
     def of(cls, event: Event) -> Decision:
@@ -58,6 +68,7 @@ class Decision:
             model_version=body["model_version"],
             model_seq=body["model_seq"],
             turn=event.turn,
+            live=body["live"],
         )
 
 
@@ -66,10 +77,11 @@ class Frame:
     """A situation and its k candidates as the learner takes them, before anything is scored."""
 
     context: Context
-    refs: Sequence[tuple[str, float]]
+    refs: Mapping[str, Sequence[tuple[str, float]]]
     vectors: Sequence[Vector]
     candidates: Sequence[Candidate]
     versions: Sequence[int]
+    barred: Sequence[str | None]
 
     def best(self, scores: Scores, *, threshold: float | None) -> int | None:
         """Index of the eligible candidate of the highest expected reward; None if even that is below the threshold."""
@@ -82,45 +94,91 @@ class Frame:
 def frame(model: Model, encoder: Encoder, situation: Situation, names: Sequence[str] | None) -> Frame:
     """Make a situation and the named candidates (all of the loop's unless named) ready for the learner.
 
+    Where abstaining is a candidate, it comes last.
+
     Raises:
-        InvalidInput: no message, no candidates, none of them eligible, or an unknown name.
+        InvalidInput: no message, no candidates, or an unknown name.
+        NoneEligible: none of the candidates may be chosen.
     """
     if not situation.messages:
         raise InvalidInput("there is no message to decide on")
-    names = [reply.id for reply in model.library.all()] if names is None else list(names)
-    candidates = [model.offer(name) for name in names]
-    if not any(candidate.eligible for candidate in candidates):
-        raise InvalidInput(f"loop {model.loop!r}: none of its {len(candidates)} candidates is eligible")
-    earlier = _EARLIER_MESSAGES if model.settings.history else 0
-    texts = list(situation.messages)[-1 - earlier :]
-    weights = [model.settings.history**age for age in reversed(range(len(texts)))]
-    rows = encoder.encode(texts)
-    refs = [reference(text) for text in texts]
-    kept = [Vector(ref, encoder.name, row.tobytes()) for ref, row in zip(refs, rows, strict=True)]
+    replies = _offered(model, names)
+    reasons = barred(replies, strict=model.settings.strict)
+    if None not in reasons:
+        raise NoneEligible(f"loop {model.loop!r}: none of its {len(replies)} candidates is eligible{_counted(reasons)}")
+    candidates = [model.offer(reply.id, eligible=why is None) for reply, why in zip(replies, reasons, strict=True)]
+    blocks = _blocks(situation, model.settings)
+    texts = list(dict.fromkeys(text for block in blocks.values() for text, _ in block))
+    vectors = {reference(text): row for text, row in zip(texts, encoder.encode(texts), strict=True)}
+    refs = {name: [(reference(text), weight) for text, weight in block] for name, block in blocks.items()}
     return Frame(
-        context=context_from(rows, weights, dict(situation.features)),
-        refs=list(zip(refs, weights, strict=True)),
-        vectors=kept,
+        context=context_from(vectors, refs, dict(situation.features)),
+        refs=refs,
+        vectors=[Vector(ref, encoder.name, row.tobytes()) for ref, row in vectors.items()],
         candidates=candidates,
-        versions=[model.library.get(name).version for name in names],
+        versions=[reply.version for reply in replies],
+        barred=reasons,
     )
 
 
-def body_of(framed: Frame, choice: Choice, learner: Learner, *, seed: int, live: bool) -> dict[str, Any]:
+def _blocks(situation: Situation, settings: LoopSettings) -> dict[str, list[tuple[str, float]]]:
+    """The texts of each block of the context, each with its weight: the message to answer, and the dialogue before it.
+
+    The bot's last reply is a block of its own; what was said before it, by either side, fades from turn to turn.
+    """
+    said, replies = list(situation.messages), list(situation.replies)
+    message = said[-1 - (_EARLIER_MESSAGES if settings.history else 0) :]
+    blocks = {VECTOR: [(text, settings.history**age) for age, text in _aged(message)]}
+    if "last_reply" in settings.blocks and replies:
+        blocks["last_reply"] = [(replies[-1], 1.0)]
+    if "history" in settings.blocks and (earlier := [*_aged(said[:-1]), *_aged(replies[:-1])]):
+        blocks["history"] = [(text, _FADING**age) for age, text in sorted(earlier)[:_LONGEST_HISTORY]]
+    return blocks
+
+
+def _aged(texts: Sequence[str]) -> list[tuple[int, str]]:
+    """Texts with how many came after each, the oldest first."""
+    return [(len(texts) - 1 - place, text) for place, text in enumerate(texts)]
+
+
+def _offered(model: Model, names: Sequence[str] | None) -> list[Reply]:
+    """The candidates named, or all; and abstaining where that is one, though nobody needs to name it."""
+    if names is None:
+        # Where abstaining has ceased to be a candidate, the log still knows it.
+        names = [reply.id for reply in model.library.all() if reply.id != ABSTAIN or reply.prior is None]
+    named = [model.library.get(name) for name in names if name != ABSTAIN or not model.settings.abstain]
+    return [*named, model.library.get(ABSTAIN)] if named and model.settings.abstain else named
+
+
+def _counted(reasons: Sequence[str | None]) -> str:
+    """How many candidates may not be chosen for which reason, to be put behind a sentence."""
+    counts = {why: reasons.count(why) for why in dict.fromkeys(reasons)}
+    return f" ({', '.join(f'{count} {why}' for why, count in counts.items())})" if counts else ""
+
+
+def body_of(
+    framed: Frame, choice: Choice, learner: Learner, *, seed: int, live: bool, limits: Limits | None = None
+) -> dict[str, Any]:
     """The body of a decision event: enough to repeat the draw, to explain it, and to judge other policies by it."""
+    ids = [candidate.id for candidate in framed.candidates]
     return {
         "policy": learner.name,
-        "context": {"refs": [list(ref) for ref in framed.refs], "features": dict(framed.context.features)},
-        "candidates": [candidate.id for candidate in framed.candidates],
+        "context": {
+            "blocks": {name: [list(ref) for ref in refs] for name, refs in framed.refs.items()},
+            "features": dict(framed.context.features),
+        },
+        "candidates": ids,
         "versions": list(framed.versions),
         "eligible": [candidate.eligible for candidate in framed.candidates],
+        "barred": {id: why for id, why in zip(ids, framed.barred, strict=True) if why is not None},
         "parts": {name: part.tolist() for name, part in choice.scores.parts.items()},
         "deviation": choice.scores.deviation.tolist(),
         "probabilities": choice.probabilities.tolist(),
-        "epsilon": learner.settings["epsilon"],
+        "epsilon": learner.epsilon,
+        "limits": {} if limits is None else safety.body_of(limits, choice, framed.candidates),
         "seed": seed,
         "index": choice.index,
-        "chosen": framed.candidates[choice.index].id,
+        "chosen": ids[choice.index],
         "propensity": choice.probability,
         "live": live,
     }

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from agent.errors import InvalidInput, LogUnavailable
 from agent.log import Event, LearningLog
-from agent.rewards import earned
 from policies.drift import Adwin, Change
 from policies.types import InvalidInput as Refused
+from policies.types import Reward
 
 #: what the names of its tensors begin with in a snapshot.
 PREFIX = "drift."
@@ -90,11 +90,9 @@ class Drift:
             self._detector = Adwin(delta=settings.sensitivity) if settings.sensitivity else None
         self.settings = settings
 
-    def credit(self, decision: Event, evidence: Sequence[Event]) -> None:
-        """Hear what a decision's latest evidence says of it, if that is the first that is known of its reward."""
-        reward = earned(evidence)
-        if reward is not None and all(earned(evidence[:end]) is None for end in reversed(range(len(evidence)))):
-            self._residuals.append(reward.value - expected(decision))
+    def credit(self, decision: Event, reward: Reward) -> None:
+        """Hear the first that is known of what a decision has earned."""
+        self._residuals.append(reward.value - expected(decision))
 
     def settle(self, event: Event) -> None:
         """Let the event that the last credits came from count, and raise an alert if the mean has left 0."""

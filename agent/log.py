@@ -6,6 +6,7 @@ One file (`learning.db`, SQLite in WAL mode) is shared by several processes. Eac
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sqlite3
@@ -20,7 +21,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from agent.errors import Conflict, InvalidInput, LogUnavailable
+from agent.errors import Conflict, InvalidInput, LogUnavailable, Unknown
 from agent.migrations import migrations
 
 KINDS = frozenset(
@@ -31,15 +32,18 @@ KINDS = frozenset(
         "outcome",
         "revoked",
         "correction",
+        "wait_expired",
+        "observed",
         "candidate",
+        "mark",
         "settings",
         "alert",
     }
 )
 # The kinds that can change what a decision has earned.
-EVIDENCE = ("outcome", "revoked", "correction", "activated")
+EVIDENCE = ("outcome", "revoked", "correction", "activated", "observed", "wait_expired")
 # Kinds of which a repetition in other words is a repetition still.
-_FIRST_WORD_HOLDS = frozenset({"activated", "alert", "message", "revoked"})
+_FIRST_WORD_HOLDS = frozenset({"activated", "alert", "message", "observed", "revoked"})
 # What an outcome can be about, the narrowest first.
 ADDRESSES = ("decision", "turn", "conversation")
 BUSY_SECONDS = 5.0
@@ -96,9 +100,14 @@ class LearningLog:
             self._migrate()
 
     def append(
-        self, events: Sequence[Event], *, vectors: Iterable[Vector] = (), durable: bool = True
+        self,
+        events: Sequence[Event],
+        *,
+        vectors: Iterable[Vector] = (),
+        blobs: Iterable[bytes] = (),
+        durable: bool = True,
     ) -> list[Appended]:
-        """Append events and the embeddings they refer to in one transaction.
+        """Append events, and the embeddings and blobs they refer to, in one transaction.
 
         What has returned outlives the process, however it ends; with `durable` a power cut as well, which costs a
         wait for the disk. A later durable append makes the earlier ones durable too.
@@ -115,7 +124,20 @@ class LearningLog:
                     "insert or ignore into vectors (ref, encoder, vector) values (?, ?, ?)",
                     (vector.ref, vector.encoder, vector.blob),
                 )
+            for blob in blobs:
+                db.execute("insert or ignore into blobs (ref, data) values (?, ?)", (blob_reference(blob), blob))
             return [_insert(db, row) for row in rows]
+
+    def blob(self, ref: str) -> bytes:
+        """A blob by its hash.
+
+        Raises:
+            Unknown: the log holds none of this hash.
+        """
+        row = self._one("select data from blobs where ref = ?", (ref,))
+        if row is None:
+            raise Unknown(f"the learning log holds no blob {ref!r}")
+        return bytes(row[0])
 
     def last_seq(self) -> int:
         """`seq` of the newest event, 0 for an empty log."""
@@ -180,6 +202,17 @@ class LearningLog:
             if value is not None:
                 found += [e for e in self._about(column, value, EVIDENCE, upto) if e.seq > decision.seq]
         return sorted(found, key=lambda event: event.seq)
+
+    def later_turns(self, decision: Event) -> list[int]:
+        """The `seq` at which each later turn of the decision's conversation was first decided, in any loop, ascending.
+
+        A decision that belongs to no turn is one of its own.
+        """
+        sql = (
+            "select min(seq) from events where conversation = ? and kind = 'decision' "
+            "group by coalesce(turn, id) having min(seq) > ? order by min(seq)"
+        )
+        return [int(seq) for (seq,) in self._all(sql, (decision.conversation, decision.seq))]
 
     def vectors(self, refs: Sequence[str], *, encoder: str) -> dict[str, array[float]]:
         """The stored embeddings (d floats each) of those of the texts that have one, by their hash."""
@@ -272,6 +305,11 @@ class Vector:
     ref: str
     encoder: str
     blob: bytes
+
+
+def blob_reference(blob: bytes) -> str:
+    """The hash by which a blob is kept and referred to (sha256, 64 hex digits)."""
+    return hashlib.sha256(blob).hexdigest()
 
 
 def _row(event: Event) -> tuple[Any, ...]:

@@ -57,3 +57,9 @@ def m003_vectors(db: Database) -> None:
         ) without rowid
         """
     )
+
+
+@migrations()
+def m006_blobs(db: Database) -> None:
+    """Large things that events refer to by the hash of what they hold: what another assistant's learner knew."""
+    db.execute("create table blobs (ref text primary key, data blob not null) without rowid")

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 _SHOWN = 8  # candidates
+_HELD = 20  # persons and bursts
 _FAINT = 0.005  # a cue weaker than this would be shown as 0.00
 
 
@@ -26,10 +27,13 @@ def explanation(found: dict[str, Any]) -> RenderableType:
         cells = [f"{row['parts'][name]:+.3f}" for name in names]
         cells += [f"{row['expected']:.3f}", f"{row['deviation']:.3f}", f"{row['probability']:.3f}"]
         table.add_row(row["candidate"].removeprefix(common), *cells, style="bold" if row["chosen"] else None)
-    rest = len(found["candidates"]) - len(shown)
+    barred = [row for row in found["candidates"] if not row["eligible"]]
     lines: list[RenderableType] = [_headline(found), table]
-    if rest:
+    if rest := len(found["candidates"]) - len(barred) - len(shown):
         lines.append(Text(f"… and {rest} more", style="dim"))
+    if barred:
+        why = (f"{row['candidate'].removeprefix(common)} ({row['barred'] or 'not eligible'})" for row in barred)
+        lines.append(Text(f"could not be chosen: {', '.join(why)}", style="dim"))
     return Group(*lines, *_outcomes(found))
 
 
@@ -44,6 +48,26 @@ def print_report(console: Console, rows: dict[str, Any]) -> None:
     console.print(table)
 
 
+def held(found: dict[str, Any]) -> list[Text]:
+    """Whose feedback the guard on influence holds back, as `agent.verification.verify` reports it: a line each."""
+    lines = [
+        f"{row['candidate']}: person {row['person'][:8]}… gave {row['weight']:.1f} thumbs, of which "
+        f"{row['counted']:.1f} count"
+        for row in found["persons"]
+    ]
+    lines += [
+        f"{row['candidate']}: a burst of {row['weight']:.1f} thumbs worth {row['value']:g} at "
+        f"{_clock(row['at'])}, of which {row['counted']:.1f} count"
+        for row in found["bursts"]
+    ]
+    more = len(lines) - _HELD
+    return [Text(line, style="dim") for line in lines[:_HELD] + ([f"… and {more} more"] if more > 0 else [])]
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
 def _common(names: list[str]) -> str:
     """What all names begin with up to a slash: of the wordings of one response its name, which the headline tells."""
     head = "".join(names[0].rpartition("/")[:2])
@@ -51,14 +75,28 @@ def _common(names: list[str]) -> str:
 
 
 def _headline(found: dict[str, Any]) -> Text:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["at"]))
-    line = Text.assemble((found["chosen"], "bold"), f"  loop {found['loop']}, {found['policy']}, {when}")
+    when = f"loop {found['loop']}, {found['policy']}, {_clock(found['at'])}"
+    line = Text.assemble((found["chosen"], "bold"), f"  {when}")
     cues = [f"{name} {value:.2f}" for name, value in found["features"].items() if abs(value) >= _FAINT]
     if cues:
         line.append(f"\ncues: {', '.join(cues)}", style="dim")
+    if said := _limits(found["limits"]):
+        line.append(f"\nlimits: {said}", style="dim")
+    if found["observed"]:
+        line.append(f"\nonly watched; {found['observed']} was used instead", style="dim")
     if not found["repeats"]:
         line.append("\nthe logged draw does not repeat: run `rejoinder verify`", style="bold red")
     return line
+
+
+def _limits(limits: dict[str, Any]) -> str:
+    """The limits that bind, in words."""
+    free = {"floor": 0.0, "budget": 1.0, "widen": 0.0}
+    said = [f"{name} {limits[name]:g}" for name in free if limits.get(name, free[name]) != free[name]]
+    if condition := limits.get("conservative"):
+        slack = f"slack {condition['slack']:.2f}"
+        said.append(f"may lose {condition['alpha']:.0%} of what {condition['baseline']} would earn ({slack})")
+    return ", ".join(said)
 
 
 def _outcomes(found: dict[str, Any]) -> list[Text]:

@@ -39,6 +39,21 @@ def untrained_equals_prior(make: Maker, *, seed: int = 0) -> None:
     _require(bool((scores.deviation > 0.0).all()), "an untrained learner is certain")
 
 
+def given_prior_is_where_learning_starts(make: Maker, *, seed: int = 0) -> None:
+    """A candidate with a prior of its own is expected to earn that, until rewards say otherwise."""
+    world, learner = _world(seed), make()
+    context, first = world.context(), world.candidates[0]
+    own = Candidate(first.id, first.vector, prior=0.37)
+    _require(
+        float(learner.scores(context, [own]).mean[0]) == 0.37, "an untrained learner does not start from the prior"
+    )
+    learner.learn(context, own, 0.37)
+    error = abs(float(learner.scores(context, [own]).mean[0]) - 0.37)
+    _require(error < TOLERANCE, "a reward as expected changed the expectation")
+    learner.learn(context, own, 1.0)
+    _require(float(learner.scores(context, [own]).mean[0]) > 0.37, "a better reward than expected taught nothing")
+
+
 def online_equals_batch(make: Maker, *, seed: int = 0) -> None:
     """Learning one by one gives the regression of residuals to the prior, solved at once (disjoint models)."""
     world, learner = _world(seed), make()
@@ -183,6 +198,7 @@ def refused_input_changes_nothing(make: Maker, *, seed: int = 0) -> None:
 #: the laws of every learner.
 ALL: tuple[Callable[[Maker], None], ...] = (
     untrained_equals_prior,
+    given_prior_is_where_learning_starts,
     saving_changes_nothing,
     ineligible_has_no_probability,
     probabilities_sum_to_one,

@@ -1,9 +1,10 @@
 """Learners with a Gaussian posterior: the semantic prior plus a model of what rewards add to it.
 
 The score of candidate a in context c is `prior(c, a)` plus `f_a(x)` (parts="disjoint", a model of its own for each
-candidate), `z.beta` (parts="shared", one model for all) or both (parts="hybrid"), where x is the context's blocks and z
-the elementwise product of the context's and the candidate's unit vectors. Rewards are learned as residuals to the
-prior, so an untrained learner ranks by meaning, and a new candidate starts from its words.
+candidate), `z.beta` (parts="shared", one model for all) or both (parts="hybrid"), where x is the context's blocks and
+z the elementwise product of the context's and the candidate's unit vectors. With parts="calibrated" z is 1 and the
+cosine, so that the prior itself is learned: how much meaning tells differs from one assistant to another. Rewards are
+learned as residuals to the prior, so an untrained learner ranks by meaning, and a new candidate starts from its words.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _MEANING = (
     "prior_slope",
     "prior_intercept",
     "prior_match",
+    "rivals",
+    "rival_weight",
 )
 
 
@@ -76,6 +79,11 @@ class LinearLearner(Learner):
         self._features = FeatureMap(settings["scales"], settings["feature_scale"], self.device)
         self._forgetting = Forgetting(settings["half_life"])
         self._models = self._untrained()
+
+    @property
+    def needs_offer(self) -> bool:
+        """Whether rewards teach more with what the choice was made among."""
+        return bool(self.settings["rivals"])
 
     @property
     def epsilon(self) -> float:
@@ -130,23 +138,31 @@ class LinearLearner(Learner):
         old: Reward | None,
         new: Reward | None,
         at: float = 0.0,
-        offer: Offer | None = None,  # noqa: ARG002
+        offer: Offer | None = None,
     ) -> None:
         """A += (w' - w) x x^T and b += (w' r' - w r) x, where r is the reward less the prior.
 
-        Exact: the state is as if `new` had been learned in the first place.
+        Exact: the state is as if `new` had been learned in the first place. With the setting `rivals`, as many of the
+        offer's rivals learn that they would have earned 0, with `rival_weight` times the reward, cut to [0, 1].
         """
-        seen, field = self._features.see(context), self._prior.prepare((candidate,))
+        seen, step = self._features.see(context), self._forgetting.step(at)
+        self._replace(seen, candidate, old, new, step)
+        self._features.admit(seen)
+        if offer is not None:
+            share = self.settings["rival_weight"]
+            for rival in offer.rivals[: self.settings["rivals"]]:
+                self._replace(seen, rival, _implied(old, share), _implied(new, share), step)
+        self._latest = step if self._latest is None else max(self._latest, step)
+        self.count += (new is not None) - (old is not None)
+
+    def _replace(self, seen: Seen, candidate: Candidate, old: Reward | None, new: Reward | None, step: int) -> None:
+        field = self._prior.prepare((candidate,))
         prior = self._prior.of(seen, field)
         before, after = _weight(old), _weight(new)
         response = after * (_value(new) - prior) - before * (_value(old) - prior)
         if not math.isfinite(response):
             raise InvalidInput(f"reward: {new or old} is too large to learn from")
-        step = self._forgetting.step(at)
         self._models.update(seen, field, weight=after - before, response=response, step=step)
-        self._features.admit(seen)
-        self._latest = step if self._latest is None else max(self._latest, step)
-        self.count += (new is not None) - (old is not None)
 
     def adopt(self, state: Mapping[str, Tensor], *, strength: float) -> None:
         """Begin from what another learner of the same settings knows, as a prior of `strength` (0, 1] of its evidence.
@@ -221,8 +237,8 @@ class LinearLearner(Learner):
     def _untrained(self) -> Models:
         parts: str = self.settings["parts"]
         shape = Shape(self.settings["degree"], self.settings["ridge"], self.device)
-        if parts == "hybrid":
-            return Hybrid(shape, self._prior)
+        if parts in ("hybrid", "calibrated"):
+            return Hybrid(shape, self._prior.products if parts == "hybrid" else self._prior.terms)
         return Shared(shape, self._prior) if parts == "shared" else Disjoint(shape, self._features)
 
 
@@ -233,6 +249,11 @@ def device_of(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InvalidInput("device: 'cuda' was asked for, but there is none")
     return torch.device(name)
+
+
+def _implied(reward: Reward | None, share: float) -> Reward | None:
+    """What a reward for the one chosen says of a rival: where one is right, the other is not."""
+    return None if reward is None else Reward(0.0, share * reward.weight * min(max(reward.value, 0.0), 1.0))
 
 
 def _weight(reward: Reward | None) -> float:

@@ -20,6 +20,8 @@ _COMMON: dict[str, Any] = {
     "prior_slope": 1.5,
     "prior_intercept": -0.2,
     "prior_match": 0.0,
+    "rivals": 0,
+    "rival_weight": 0.5,
     "device": "cpu",  # one decision is too small a task to send to a GPU and back
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -27,11 +29,11 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "epsilon_greedy": {**_COMMON, "epsilon": 0.05},
     "linucb": {"alpha": 0.2, **_COMMON},
     "linucb_hybrid": {"alpha": 0.2, **_COMMON, "parts": "hybrid"},
-    "lints": {"alpha": 0.05, **_COMMON},
-    "squarecb": {"gamma": 100.0, "gamma_exponent": 0.5, "elimination": 0.0, **_COMMON},
+    "lints": {"alpha": 0.03, **_COMMON},
+    "squarecb": {"gamma": 1000.0, "gamma_exponent": 0.5, "elimination": 0.0, **_COMMON},
 }
-_WORDS = {"parts": ("disjoint", "shared", "hybrid"), "device": ("auto", "cpu", "cuda")}
-_WHOLE = {"degree": (1, 4)}
+_WORDS = {"parts": ("disjoint", "shared", "hybrid", "calibrated"), "device": ("auto", "cpu", "cuda")}
+_WHOLE = {"degree": (1, 4), "rivals": (0, 1000)}
 _RANGES = {
     "alpha": (0.0, math.inf),
     "ridge": (1e-12, math.inf),
@@ -42,6 +44,7 @@ _RANGES = {
     "gamma": (1e-12, math.inf),
     "gamma_exponent": (0.0, 1.0),
     "elimination": (0.0, math.inf),
+    "rival_weight": (0.0, 1.0),
 }
 
 

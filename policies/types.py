@@ -46,12 +46,15 @@ class Candidate:
     problem).
     features: named numbers.
     eligible: whether it may be chosen in this context; an ineligible one has probability exactly 0.
+    prior: what it is expected to earn before anything is learned, where that does not follow from its vector (a finite
+    number; None where it does).
     """
 
     id: str
     vector: Vector | None = None
     features: Mapping[str, float] = field(default_factory=dict)
     eligible: bool = True
+    prior: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,14 @@ class Reward:
 class Offer:
     """What a past choice was made among: the candidates as offered then, and the propensity of the one chosen.
 
-    Only learners that weigh what they do by what they might have done (an ensemble) need it.
+    rivals: the other eligible candidates by the reward expected of them then, the best first.
+    Only learners that weigh what they do by what they might have done (an ensemble), or that take one candidate's
+    success as another's failure (`rivals`), need it.
     """
 
     candidates: Sequence[Candidate]
     propensity: float
+    rivals: Sequence[Candidate] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 < self.propensity <= 1.0:
@@ -118,3 +124,10 @@ class Choice:
     probability: float
     probabilities: Tensor
     scores: Scores
+
+    def offer(self, candidates: Sequence[Candidate]) -> Offer:
+        """What the choice was made among, for `Learner.learn`; the candidates as they were given to `choose`."""
+        means = self.scores.mean.tolist()
+        others = [i for i, c in enumerate(candidates) if c.eligible and i != self.index]
+        others.sort(key=lambda i: -means[i])
+        return Offer(candidates, self.probability, tuple(candidates[i] for i in others))

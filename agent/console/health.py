@@ -93,7 +93,7 @@ def _check_log(service: Service, found: dict[str, Any]) -> None:
 
 def _encoders(service: Service) -> list[str]:
     """The encoders of the loops, from their latest settings; the default one while there are no loops."""
-    latest = {event.loop: LoopSettings(**event.body["settings"]) for event in service.log.read(kinds=("settings",))}
+    latest = {event.loop: LoopSettings.recorded(event.body) for event in service.log.read(kinds=("settings",))}
     return sorted({settings.encoder for settings in latest.values()} or {LoopSettings().encoder})
 
 
@@ -125,6 +125,20 @@ def _metrics(service: Service) -> Iterator[str]:
         "Outcomes that the model in use cannot learn from.",
         "loop",
         [(loop, fold.skipped) for loop, fold in folds],
+    )
+    yield from _metric(
+        "rejoinder_capped_persons",
+        "gauge",
+        "Persons whose feedback on a candidate counts less than they gave, so that none outweighs the rest.",
+        "loop",
+        [(loop, fold.capped) for loop, fold in folds],
+    )
+    yield from _metric(
+        "rejoinder_damped_bursts",
+        "gauge",
+        "Bursts of identical feedback on a candidate that count less than was given.",
+        "loop",
+        [(loop, fold.bursts) for loop, fold in folds],
     )
     yield from _metric(
         "rejoinder_fold_lag_events",

@@ -22,7 +22,7 @@ import policies
 from agent.drift import Drift
 from agent.log import Event
 from agent.settings import LoopSettings
-from policies import exploration
+from policies.safety import Limits
 from policies.simulate import DriftingWorld
 
 SECONDS = 60.0  # between rounds
@@ -47,19 +47,16 @@ def play(seed: int, settings: LoopSettings, *, rounds: int, changes_at: int, ove
     lost = {False: 0.0, True: 0.0}
     for number in range(1, rounds + 1):
         context, at = world.context(), SECONDS * number
-        choice = learner.choose(context, world.candidates, seed=f"{seed}/{number}", at=at)
+        limits = Limits(widen=drift.widening())
+        choice = learner.choose(context, world.candidates, seed=f"{seed}/{number}", at=at, limits=limits)
         index = choice.index
-        if share := drift.widening():
-            index = policies.draw(exploration.mix(choice.probabilities, share), f"{seed}/{number}")
         chances = world.expected(context)
         lost[number >= changes_at] += float(chances.max() - chances[index])
         reward = world.reward(context, index)
         learner.learn(context, world.candidates[index], reward, at=at)
         parts = {name: part.tolist() for name, part in choice.scores.parts.items()}
-        outcome = {"signal": "reward", "value": reward}
-        credit = Event(f"o{number}", "outcome", at, decision="d", body=outcome, seq=number)
-        drift.credit(Event("d", "decision", at, body={"index": index, "parts": parts}), [credit])
-        drift.settle(credit)
+        drift.credit(Event("d", "decision", at, body={"index": index, "parts": parts}), policies.Reward(reward))
+        drift.settle(Event("o", "outcome", at, decision="d", seq=number))
     return Run(lost[False], lost[True], [int(alert.at / SECONDS) for alert in drift.alerts])
 
 

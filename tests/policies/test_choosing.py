@@ -194,3 +194,32 @@ def test_the_engine_imports_neither_rasa_nor_tensorflow():
         "sys.exit(any(m in sys.modules for m in ('rasa', 'tensorflow', 'fastapi', 'sqlite_utils')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_success_counts_against_the_rivals_and_can_be_taken_back():
+    learner = policies.create("linucb", rivals=1, rival_weight=0.5)
+    context, candidates = Context([1.0, 0.2]), (*TWO, Candidate("c", [-1.0, 0.0]))
+    untouched = learner.scores(context, candidates)
+    choice = learner.choose(context, candidates, seed=0)
+    offer = choice.offer(candidates)
+    assert [rival.id for rival in offer.rivals] == ["b", "c"]
+    old, new = Reward(1.0), Reward(0.5, 2.0)
+    learner.revise(context, TWO[0], old=None, new=old, offer=offer)
+    assert float(learner.scores(context, candidates).mean[1]) < float(untouched.mean[1]) + 1e-12
+    twin = policies.create("linucb", rivals=1, rival_weight=0.5)
+    twin.learn(context, TWO[0], 0.5, weight=2.0, offer=offer)
+    learner.revise(context, TWO[0], old=old, new=new, offer=offer)
+    assert learner.scores(context, candidates).mean.tolist() == pytest.approx(
+        twin.scores(context, candidates).mean.tolist()
+    )
+    learner.revise(context, TWO[0], old=new, new=None, offer=offer)
+    assert learner.scores(context, candidates).mean.tolist() == pytest.approx(untouched.mean.tolist())
+
+
+def test_a_failure_says_nothing_of_the_rivals():
+    learner = policies.create("linucb", rivals=5)
+    context = Context([1.0, 0.2])
+    choice = learner.choose(context, TWO, seed=0)
+    before = learner.scores(context, TWO).mean.tolist()
+    learner.learn(context, TWO[choice.index], 0.0, offer=choice.offer(TWO))
+    assert learner.scores(context, TWO).mean.tolist()[1 - choice.index] == before[1 - choice.index]

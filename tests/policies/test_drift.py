@@ -119,7 +119,7 @@ def test_nonsense_is_refused_and_changes_nothing():
             Adwin(delta=delta)
     detector, before = Adwin(delta=0.1), Adwin(delta=0.1)
     for value in (math.nan, math.inf):
-        with pytest.raises(InvalidInput, match=f"^value: {value} is not finite"):
+        with pytest.raises(InvalidInput, match=rf"^value: {value} is not finite"):
             detector.update(value)
     with pytest.raises(InvalidInput, match=r"of delta 0\.2, not 0\.1"):
         detector.load_state_dict(Adwin(delta=0.2).state_dict())

@@ -12,7 +12,7 @@ import policies
 from policies import checks
 from policies.simulate import LinearWorld, play
 
-PARTS = ("disjoint", "shared", "hybrid")
+PARTS = ("disjoint", "shared", "hybrid", "calibrated")
 LAWS = (*checks.ALL, *checks.ADDITIVE)
 
 
