@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,9 +60,8 @@ def play(seed: int, settings: LoopSettings, *, rounds: int, changes_at: int, ove
     return Run(lost[False], lost[True], [int(alert.at / SECONDS) for alert in drift.alerts])
 
 
-def regret(given: argparse.Namespace) -> dict[str, Any]:
+def regret(given: argparse.Namespace) -> Iterator[tuple[str, Any]]:
     """Regret before and after the change, alerts before it, and the delay of the first after it, for each way."""
-    found = {}
     for name, forgets, widen in (
         ("plain", 0.0, {}),
         ("forgetting", given.half_life, {}),
@@ -75,24 +74,24 @@ def regret(given: argparse.Namespace) -> dict[str, Any]:
             for seed in range(given.seeds)
         ]
         late = [[at - given.changes_at for at in run.alerts if at >= given.changes_at] for run in runs]
-        found[name] = {
-            "regret_before": _mean([run.before for run in runs]),
-            "regret_after": _mean([run.after for run in runs]),
-            "false_alerts": sum(at < given.changes_at for run in runs for at in run.alerts),
-            "delays": sorted(delays[0] for delays in late if delays),
-            "further_alerts": sum(len(delays) - 1 for delays in late if delays),
-        }
-    return found
+        yield (
+            name,
+            {
+                "regret_before": _mean([run.before for run in runs]),
+                "regret_after": _mean([run.after for run in runs]),
+                "false_alerts": sum(at < given.changes_at for run in runs for at in run.alerts),
+                "delays": sorted(delays[0] for delays in late if delays),
+                "further_alerts": sum(len(delays) - 1 for delays in late if delays),
+            },
+        )
 
 
-def false_alarms(given: argparse.Namespace) -> dict[str, Any]:
+def false_alarms(given: argparse.Namespace) -> Iterator[tuple[str, Any]]:
     """Alerts in 10,000 credits where nothing changes, one figure a seed, without forgetting and with it."""
-    found = {}
     for name, forgets in (("plain", 0.0), ("forgetting", given.half_life)):
         settings = _settings(given, forgets, {})
         runs = [play(seed, settings, rounds=10_000, changes_at=10_001) for seed in range(given.seeds)]
-        found[name] = [len(run.alerts) for run in runs]
-    return found
+        yield name, [len(run.alerts) for run in runs]
 
 
 def _settings(given: argparse.Namespace, forgets: float, drift: dict[str, float]) -> LoopSettings:
@@ -110,7 +109,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--changes-at", type=int, default=1_500, help="round of the change; as many follow")
+    parser.add_argument("--changes-at", type=int, default=1_000, help="round of the change; as many follow")
     parser.add_argument("--over", type=int, default=0, help="rounds in which it comes about")
     parser.add_argument("--policy", default="lints", choices=("linucb", "lints"))
     parser.add_argument("--alpha", type=float, default=0.2)
@@ -120,13 +119,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    measure: Callable[[argparse.Namespace], dict[str, Any]] = false_alarms if given.stationary else regret
-    figures = measure(given)
+    figures = false_alarms(given) if given.stationary else regret(given)
     if given.json:
-        print(json.dumps(figures))
+        print(json.dumps(dict(figures)))
     else:
-        for name, values in figures.items():
-            print(f"{name:28} {values}")
+        for name, values in figures:
+            print(f"{name:12} {values}", flush=True)
 
 
 if __name__ == "__main__":
