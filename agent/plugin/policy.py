@@ -66,8 +66,8 @@ class BanditPolicy(Policy):
     Configuration: `candidates` (names of actions, or patterns such as `utter_faq_*`; without it, or with `apprentice`,
     the policy acts on nothing: it logs what it would have chosen and learns from what was done), `handover` (an action
     that is a candidate for the `handover_intents`), `enabled`, and the loop's settings: `policy`, `threshold`,
-    `history`, `encoder`, those of safety, and the learner's own (`alpha`, `ridge`, `prior_match`, …). Where abstaining
-    is a candidate (`abstain`) and chosen, the other policies answer.
+    `history`, `encoder`, `drift`, those of safety, and the learner's own (`alpha`, `ridge`, `prior_match`, …). Where
+    abstaining is a candidate (`abstain`) and chosen, the other policies answer.
     """
 
     @staticmethod

@@ -17,7 +17,7 @@ from agent.model import Model
 from agent.service import Service
 from agent.settings import LoopSettings
 from agent.verification import verify
-from policies.types import Reward
+from policies import Reward
 from tests.agent.conftest import SETTINGS, asked
 
 WATCHED = replace(SETTINGS, drift={"sensitivity": 0.2, "widen": 0.4, "widen_for": 10})
@@ -79,9 +79,8 @@ def credited(drift: Drift, rewards: list[float]) -> None:
     """Credits of decisions of which 0.5 was expected, one after another."""
     for number, reward in enumerate(rewards, 1):
         decision = Event("d", "decision", 0.0, body={"index": 1, "parts": {"prior": [9.0, 0.75], "own": [9.0, -0.25]}})
-        outcome = Event("o", "outcome", 0.0, decision="d", body={"signal": "reward", "value": reward}, seq=number)
         drift.credit(decision, Reward(reward))
-        drift.settle(outcome)
+        drift.settle(Event("o", "outcome", 0.0, decision="d", seq=number))
 
 
 def watching(**changes: float) -> Drift:
@@ -246,6 +245,10 @@ def test_widening_begins_with_an_alert_and_fades(watched):
         praise(watched, [0])
         shares.append(drift().widening())
     assert shares == pytest.approx([0.4 - 0.04 * n for n in range(11)] + [0.0])
+    *_, before, last = watched.log.read(kinds=("decision",))
+    assert before.body["limits"]["widen"] == shares[-3]
+    assert min(before.body["probabilities"]) >= shares[-3] / 2
+    assert last.body.get("limits", {}).get("widen", 0.0) == 0.0
     watched.configure("replies", replace(WATCHED, drift={**WATCHED.drift, "widen_for": 22}), who="test")
     assert drift().widening() == pytest.approx(0.2)
 
