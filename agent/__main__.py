@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agent.errors import InvalidInput, RejoinderError
+from agent.importance import WINDOW
 from agent.settings import HOME_VARIABLE, LoopSettings, home
+from policies.settings import DEFAULTS as POLICIES
 from policies.types import InvalidInput as PolicyInputError
 
 SHIPPED = Path(__file__).resolve().parent.parent / "training_data"
@@ -86,7 +88,7 @@ def serve(project: Path, host: str, port: int, console_port: int) -> None:
 @click.option("--replies", type=click.Path(path_type=Path), help="CSV file label,text: the text of each label.")
 @click.option("--rounds", type=click.IntRange(1), help="How many rounds; each row once unless given.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Decides order and draws.")
-@click.option("--policy", default="linucb", show_default=True, help="greedy, epsilon_greedy, linucb or lints.")
+@click.option("--policy", default="linucb", show_default=True, help=f"One of {', '.join(POLICIES)}.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the policy, e.g. alpha=0.2.")
 @click.option("--none-label", help="Label of rows that no candidate fits; they are left out.")
 @_as_json
@@ -111,7 +113,9 @@ def simulate(
     with _bars() as bars:
         result = simulation.simulate(
             questions,
-            LoopSettings.of({"policy": policy, **_pairs(settings)}, where="--set"),
+            LoopSettings.of(
+                {"policy": policy, **_pairs(settings)}, where="--set", base=simulation.settings_for(policy)
+            ),
             test=tests,
             replies=simulation.read_replies(replies) if replies else None,
             rounds=rounds,
@@ -124,14 +128,23 @@ def simulate(
 
 @cli.command()
 @click.argument("decision")
+@click.option("--words", is_flag=True, help="Which words of the message spoke for the choice, and which against it.")
+@click.option(
+    "--nearest", type=click.IntRange(1, 1000), help="So many of the nearest past messages, and their rewards."
+)
+@click.option("--recompute", is_flag=True, help="Fold the log up to the decision and make its probabilities again.")
 @_as_json
-def explain(decision: str, as_json: bool) -> None:
+def explain(decision: str, words: bool, nearest: int | None, recompute: bool, as_json: bool) -> None:
     """Take one DECISION apart: candidates, scores in named parts, uncertainty, probability."""
     from agent import render
-    from agent.explain import explain as taken_apart
+    from agent.explain import why
 
     with _service() as service:
-        found = taken_apart(service.log, service.decision(decision))
+        event = service.decision(decision)
+        with _status() as say:
+            if words or recompute:
+                say("folding the log up to the decision")
+            found = why(service, event, words=words, nearest=nearest or 0, recompute=recompute)
     if as_json:
         _print(found, as_json)
     else:
@@ -139,9 +152,93 @@ def explain(decision: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("loop")
+@click.argument("candidate")
+@click.option("--state", help="enabled, disabled, pinned (only such are chosen from) or blocked (never chosen).")
+@click.option("--approve/--no-approve", "approved", default=None, help="Whether strict loops may use its words.")
+@click.option("--who", default="command line", show_default=True, help="What the log names as the author.")
+@click.option("--why", default="", help="The reason, for the log.")
+@_as_json
+def mark(
+    loop: str, candidate: str, state: str | None, approved: bool | None, who: str, why: str, as_json: bool
+) -> None:
+    """Pin, block, disable, enable or approve a CANDIDATE of a LOOP."""
+    with _service() as service:
+        reply = service.mark(loop, candidate, state=state, approved=approved, who=who, why=why)
+    said = {"candidate": reply.id, "state": reply.state, "approved": reply.approved, "version": reply.version}
+    _print({"loop": loop, **said}, as_json)
+
+
+@cli.command()
+@click.argument("loop")
+@click.option("--apply", "in_force", is_flag=True, help="Put what was found in force; the loop is folded again.")
+@_as_json
+def tune(loop: str, in_force: bool, as_json: bool) -> None:
+    """Fit the prior of a LOOP to its rewards: strength, and how much meaning tells (empirical Bayes)."""
+    from agent import tuning
+
+    with _service() as service, _status() as say:
+        say("reading the rewards")
+        found = tuning.tune(service, loop)
+        if in_force:
+            tuning.apply(service, found, who="tune")
+    report = {**found.as_json(), "applied": in_force}
+    if not as_json:
+        report |= {f"{name} now": found.now[name] for name in found.now}
+        report |= {f"{name} fitted": found.fitted[name] for name in found.fitted}
+        del report["now"], report["fitted"]
+    _print(report, as_json)
+
+
+@cli.command()
+@click.argument("loop")
+@click.option("--from", "source", type=click.Path(path_type=Path), required=True, help="The other assistant's home.")
+@click.option("--source-loop", help="Its loop; the same name unless given.")
+@click.option("--strength", default=0.3, show_default=True, help="The share of its evidence that counts, up to 1.")
+@_as_json
+def adopt(loop: str, source: Path, source_loop: str | None, strength: float, as_json: bool) -> None:
+    """Let a LOOP begin from what the loop of another assistant has learned."""
+    from agent.transfer import adopt as transfer
+
+    with _service() as service:
+        settings = transfer(
+            service, loop, source=source, source_loop=source_loop or loop, strength=strength, who="adopt"
+        )
+    _print({"loop": loop, "adopted": settings.adopted, "strength": settings.adopted_strength}, as_json)
+
+
+@cli.command()
+@click.argument("loop")
+@click.option(
+    "--last", default=WINDOW, show_default=True, type=click.IntRange(1), help="How many decisions to look at."
+)
+@click.option("--features", is_flag=True, help="By named feature as well: folds the log up to each decision.")
+@_as_json
+def importance(loop: str, last: int, features: bool, as_json: bool) -> None:
+    """What set the candidates of LOOP apart: the share of each part of the scores, and of each named feature."""
+    from agent import render
+    from agent.importance import importance as measured
+
+    with _service() as service, _bars() as bars:
+        found = measured(
+            service.log,
+            loop,
+            last=last,
+            features=features,
+            snapshots=service.snapshots(loop),
+            progress=lambda done, of: bars("decisions", done, of),
+        )
+    if as_json:
+        _print(found, as_json)
+    else:
+        _out.print(render.importance(found))
+
+
+@cli.command()
 @_as_json
 def verify(as_json: bool) -> None:
     """Refold the log from nothing and compare; exit code 1 where log and model disagree."""
+    from agent.render import held
     from agent.verification import verify as check
 
     with _service() as service, _status() as say:
@@ -153,6 +250,8 @@ def verify(as_json: bool) -> None:
         for loop, figures in report["loops"].items():
             _out.print(f"\nloop {loop}", style="bold")
             _print(figures, as_json)
+            for line in held(report["held"][loop]):
+                _out.print(line)
         for problem in report["problems"]:
             _err.print(problem, style="red")
         _out.print("\nlog and model agree" if report["ok"] else f"\n{len(report['problems'])} problems")

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent import safety
+from agent.candidates import ABSTAIN, Reply, barred
 from agent.encoder import Encoder, reference
-from agent.errors import InvalidInput
+from agent.errors import InvalidInput, NoneEligible
 from agent.log import Event, Vector
 from agent.model import Model, context_from
 from agent.settings import LoopSettings
 from policies.base import Learner
 from policies.features import VECTOR
+from policies.safety import Limits
 from policies.types import Candidate, Choice, Context, Scores
 
 _EARLIER_MESSAGES = 3
@@ -40,7 +43,10 @@ class Situation:
 
 @dataclass(frozen=True)
 class Decision:
-    """One choice, as logged: its id, the candidate chosen, and the probability of every candidate."""
+    """One choice, as logged: its id, the candidate chosen, and the probability of every candidate.
+
+    One that is not `live` is only watched; `abstained` says of such that nothing would have been chosen.
+    """
 
     id: str
     loop: str
@@ -50,6 +56,8 @@ class Decision:
     model_version: str
     model_seq: int
     turn: str | None
+    live: bool
+    abstained: bool
 
     @classmethod
     def of(cls, event: Event) -> Decision:
@@ -64,6 +72,8 @@ class Decision:
             model_version=body["model_version"],
             model_seq=body["model_seq"],
             turn=event.turn,
+            live=body["live"],
+            abstained=body.get("abstained", False),
         )
 
 
@@ -76,6 +86,7 @@ class Frame:
     vectors: Sequence[Vector]
     candidates: Sequence[Candidate]
     versions: Sequence[int]
+    barred: Sequence[str | None]
 
     def best(self, scores: Scores, *, threshold: float | None) -> int | None:
         """Index of the eligible candidate of the highest expected reward; None if even that is below the threshold."""
@@ -88,15 +99,19 @@ class Frame:
 def frame(model: Model, encoder: Encoder, situation: Situation, names: Sequence[str] | None) -> Frame:
     """Make a situation and the named candidates (all of the loop's unless named) ready for the learner.
 
+    Where abstaining is a candidate, it comes last.
+
     Raises:
-        InvalidInput: no message, no candidates, none of them eligible, or an unknown name.
+        InvalidInput: no message, no candidates, or an unknown name.
+        NoneEligible: none of the candidates may be chosen.
     """
     if not situation.messages:
         raise InvalidInput("there is no message to decide on")
-    names = [reply.id for reply in model.library.all()] if names is None else list(names)
-    candidates = [model.offer(name) for name in names]
-    if not any(candidate.eligible for candidate in candidates):
-        raise InvalidInput(f"loop {model.loop!r}: none of its {len(candidates)} candidates is eligible")
+    replies = _offered(model, names)
+    reasons = barred(replies, strict=model.settings.strict)
+    if None not in reasons:
+        raise NoneEligible(f"loop {model.loop!r}: none of its {len(replies)} candidates is eligible{_counted(reasons)}")
+    candidates = [model.offer(reply.id, eligible=why is None) for reply, why in zip(replies, reasons, strict=True)]
     blocks = _blocks(situation, model.settings)
     texts = list(dict.fromkeys(text for block in blocks.values() for text, _ in block))
     vectors = {reference(text): row for text, row in zip(texts, encoder.encode(texts), strict=True)}
@@ -106,7 +121,8 @@ def frame(model: Model, encoder: Encoder, situation: Situation, names: Sequence[
         refs=refs,
         vectors=[Vector(ref, encoder.name, row.tobytes()) for ref, row in vectors.items()],
         candidates=candidates,
-        versions=[model.library.get(name).version for name in names],
+        versions=[reply.version for reply in replies],
+        barred=reasons,
     )
 
 
@@ -130,24 +146,44 @@ def _aged(texts: Sequence[str]) -> list[tuple[int, str]]:
     return [(len(texts) - 1 - place, text) for place, text in enumerate(texts)]
 
 
-def body_of(framed: Frame, choice: Choice, learner: Learner, *, seed: int, live: bool) -> dict[str, Any]:
+def _offered(model: Model, names: Sequence[str] | None) -> list[Reply]:
+    """The candidates named, or all; and abstaining where that is one, though nobody needs to name it."""
+    if names is None:
+        # Where abstaining has ceased to be a candidate, the log still knows it.
+        names = [reply.id for reply in model.library.all() if reply.id != ABSTAIN or reply.prior is None]
+    named = [model.library.get(name) for name in names if name != ABSTAIN or not model.settings.abstain]
+    return [*named, model.library.get(ABSTAIN)] if named and model.settings.abstain else named
+
+
+def _counted(reasons: Sequence[str | None]) -> str:
+    """How many candidates may not be chosen for which reason, to be put behind a sentence."""
+    counts = {why: reasons.count(why) for why in dict.fromkeys(reasons)}
+    return f" ({', '.join(f'{count} {why}' for why, count in counts.items())})" if counts else ""
+
+
+def body_of(
+    framed: Frame, choice: Choice, learner: Learner, *, seed: int, live: bool, limits: Limits | None = None
+) -> dict[str, Any]:
     """The body of a decision event: enough to repeat the draw, to explain it, and to judge other policies by it."""
+    ids = [candidate.id for candidate in framed.candidates]
     return {
         "policy": learner.name,
         "context": {
             "blocks": {name: [list(ref) for ref in refs] for name, refs in framed.refs.items()},
             "features": dict(framed.context.features),
         },
-        "candidates": [candidate.id for candidate in framed.candidates],
+        "candidates": ids,
         "versions": list(framed.versions),
         "eligible": [candidate.eligible for candidate in framed.candidates],
+        "barred": {id: why for id, why in zip(ids, framed.barred, strict=True) if why is not None},
         "parts": {name: part.tolist() for name, part in choice.scores.parts.items()},
         "deviation": choice.scores.deviation.tolist(),
         "probabilities": choice.probabilities.tolist(),
         "epsilon": learner.epsilon,
+        "limits": {} if limits is None else safety.body_of(limits, choice, framed.candidates),
         "seed": seed,
         "index": choice.index,
-        "chosen": framed.candidates[choice.index].id,
+        "chosen": ids[choice.index],
         "propensity": choice.probability,
         "live": live,
     }

@@ -15,6 +15,10 @@ class Unknown(InvalidInput, LookupError):
     """A decision, event, loop or candidate that the learning log does not hold."""
 
 
+class NoneEligible(InvalidInput):
+    """None of the candidates offered may be chosen; the message says why. Where a customer waits, others answer."""
+
+
 class Conflict(InvalidInput):
     """An event id that was used before for something else."""
 

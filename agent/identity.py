@@ -43,6 +43,12 @@ class Identity:
         """The hash of one turn: what the bot does after this message of the conversation (32 hex digits)."""
         return self._hash("turn", f"{conversation}\x00{message}")
 
+    def place(self, conversation: str | None, message: str | None) -> tuple[str | None, str | None]:
+        """The hashes of a conversation and of the turn that answers its message, as far as they are named."""
+        if conversation is None:
+            return None, None
+        return self.conversation(conversation), None if message is None else self.turn(conversation, message)
+
     def _hash(self, kind: str, id: str) -> str:
         message = f"{kind}\x00{id}".encode("utf-8", "surrogatepass")
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:32]

@@ -6,6 +6,7 @@ One file (`learning.db`, SQLite in WAL mode) is shared by several processes. Eac
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sqlite3
@@ -20,7 +21,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from agent.errors import Conflict, InvalidInput, LogUnavailable
+from agent.errors import Conflict, InvalidInput, LogUnavailable, Unknown
 from agent.migrations import migrations
 
 KINDS = frozenset(
@@ -31,14 +32,18 @@ KINDS = frozenset(
         "outcome",
         "revoked",
         "correction",
+        "wait_expired",
+        "observed",
         "candidate",
+        "mark",
         "settings",
+        "alert",
     }
 )
 # The kinds that can change what a decision has earned.
-EVIDENCE = ("outcome", "revoked", "correction", "activated")
+EVIDENCE = ("outcome", "revoked", "correction", "activated", "observed", "wait_expired")
 # Kinds of which a repetition in other words is a repetition still.
-_FIRST_WORD_HOLDS = frozenset({"activated", "message", "revoked"})
+_FIRST_WORD_HOLDS = frozenset({"activated", "alert", "message", "observed", "revoked"})
 # What an outcome can be about, the narrowest first.
 ADDRESSES = ("decision", "turn", "conversation")
 BUSY_SECONDS = 5.0
@@ -95,9 +100,14 @@ class LearningLog:
             self._migrate()
 
     def append(
-        self, events: Sequence[Event], *, vectors: Iterable[Vector] = (), durable: bool = True
+        self,
+        events: Sequence[Event],
+        *,
+        vectors: Iterable[Vector] = (),
+        blobs: Iterable[bytes] = (),
+        durable: bool = True,
     ) -> list[Appended]:
-        """Append events and the embeddings they refer to in one transaction.
+        """Append events, and the embeddings and blobs they refer to, in one transaction.
 
         What has returned outlives the process, however it ends; with `durable` a power cut as well, which costs a
         wait for the disk. A later durable append makes the earlier ones durable too.
@@ -114,7 +124,20 @@ class LearningLog:
                     "insert or ignore into vectors (ref, encoder, vector) values (?, ?, ?)",
                     (vector.ref, vector.encoder, vector.blob),
                 )
+            for blob in blobs:
+                db.execute("insert or ignore into blobs (ref, data) values (?, ?)", (blob_reference(blob), blob))
             return [_insert(db, row) for row in rows]
+
+    def blob(self, ref: str) -> bytes:
+        """A blob by its hash.
+
+        Raises:
+            Unknown: the log holds none of this hash.
+        """
+        row = self._one("select data from blobs where ref = ?", (ref,))
+        if row is None:
+            raise Unknown(f"the learning log holds no blob {ref!r}")
+        return bytes(row[0])
 
     def last_seq(self) -> int:
         """`seq` of the newest event, 0 for an empty log."""
@@ -180,14 +203,50 @@ class LearningLog:
                 found += [e for e in self._about(column, value, EVIDENCE, upto) if e.seq > decision.seq]
         return sorted(found, key=lambda event: event.seq)
 
-    def vectors(self, refs: Sequence[str], *, encoder: str) -> dict[str, array[float]]:
+    def later_turns(self, decision: Event) -> list[int]:
+        """The `seq` at which each later turn of the decision's conversation was first decided, in any loop, ascending.
+
+        A decision that belongs to no turn is one of its own.
+        """
+        sql = (
+            "select min(seq) from events where conversation = ? and kind = 'decision' "
+            "group by coalesce(turn, id) having min(seq) > ? order by min(seq)"
+        )
+        return [int(seq) for (seq,) in self._all(sql, (decision.conversation, decision.seq))]
+
+    def vectors(self, refs: Iterable[str], *, encoder: str) -> dict[str, array[float]]:
         """The stored embeddings (d floats each) of those of the texts that have one, by their hash."""
-        found: dict[str, array[float]] = {}
-        for ref in refs:
-            row = self._one("select vector from vectors where ref = ? and encoder = ?", (ref, encoder))
-            if row:
-                found[ref] = array("f", row[0])
-        return found
+        return {ref: array("f", vector) for ref, vector in self._vectors(refs, encoder)}
+
+    def stacked(self, refs: Iterable[str], *, encoder: str) -> tuple[list[str], bytearray]:
+        """The same for very many texts: the hashes of those m that have one, and their embeddings, m x d float32."""
+        rows = self._vectors(refs, encoder)
+        return [ref for ref, _ in rows], bytearray().join(vector for _, vector in rows)
+
+    def contexts(self, loop: str, *, upto: int) -> list[tuple[int, str]]:
+        """`seq` of a loop's decisions up to one, oldest first, and what the context vector of each is made of.
+
+        That is a JSON list of pairs: the hash of a text, and its weight.
+        """
+        # Without the hint the decisions are read whole, at a hundred times the cost.
+        return self._all(
+            "select seq, coalesce(json_extract(body, '$.context.blocks.\"\"'), json_extract(body, '$.context.refs')) "
+            "from events indexed by events_context where kind = 'decision' and loop = ? and seq <= ? order by seq",
+            (loop, upto),
+        )
+
+    def heard(self, seqs: Iterable[int], *, upto: int) -> set[int]:
+        """Those of the decisions at `seqs` that were sent and have an outcome by `upto`, be it taken back since."""
+        evidence = (
+            "exists (select 1 from events e where e.{0} = d.{0} and e.kind in ({1}) and e.seq between d.seq and ?)"
+        )
+        sent = evidence.format("decision", "'activated', 'outcome'")
+        outcomes = " or ".join(evidence.format(column, "'outcome'") for column in ADDRESSES)
+        rows = self._all(
+            f"select seq from events d where seq in (select value from json_each(?)) and {sent} and ({outcomes})",
+            (json.dumps(list(seqs)), *[upto] * (1 + len(ADDRESSES))),
+        )
+        return {int(seq) for (seq,) in rows}
 
     def check(self) -> list[str]:
         """What SQLite's own integrity check finds wrong with the file; empty when it is sound."""
@@ -204,6 +263,13 @@ class LearningLog:
                 database.conn.close()
             self._databases.clear()
             self._local = threading.local()
+
+    def _vectors(self, refs: Iterable[str], encoder: str) -> list[tuple[str, bytes]]:
+        # In the order of the index, each of whose pages is then read once.
+        wanted = json.dumps(sorted(set(refs)))
+        return self._all(
+            "select ref, vector from json_each(?) cross join vectors on ref = value and encoder = ?", (wanted, encoder)
+        )
 
     def _about(self, column: str, value: str | None, kinds: Sequence[str], upto: int | None) -> list[Event]:
         marks = ", ".join("?" * len(kinds))
@@ -271,6 +337,11 @@ class Vector:
     ref: str
     encoder: str
     blob: bytes
+
+
+def blob_reference(blob: bytes) -> str:
+    """The hash by which a blob is kept and referred to (sha256, 64 hex digits)."""
+    return hashlib.sha256(blob).hexdigest()
 
 
 def _row(event: Event) -> tuple[Any, ...]:

@@ -57,3 +57,36 @@ def m003_vectors(db: Database) -> None:
         ) without rowid
         """
     )
+
+
+@migrations()
+def m004_contexts(db: Database) -> None:
+    """What each decision's context is made of, by loop: comparing all of them must not read every decision whole."""
+    db.execute(
+        "create index events_context on events (loop, seq, coalesce("
+        "json_extract(body, '$.context.blocks.\"\"'), json_extract(body, '$.context.refs'))) where kind = 'decision'"
+    )
+
+
+@migrations()
+def m005_vectors_by_row(db: Database) -> None:
+    """Embeddings as rows beside a narrow index: with them in the tree few fit a page, and a look-up reads many."""
+    db.execute("alter table vectors rename to vectors_wide")
+    db.execute(
+        """
+        create table vectors (
+            ref text not null,
+            encoder text not null,
+            vector blob not null,
+            unique (ref, encoder)
+        )
+        """
+    )
+    db.execute("insert into vectors (ref, encoder, vector) select ref, encoder, vector from vectors_wide")
+    db.execute("drop table vectors_wide")
+
+
+@migrations()
+def m006_blobs(db: Database) -> None:
+    """Large things that events refer to by the hash of what they hold: what another assistant's learner knew."""
+    db.execute("create table blobs (ref text primary key, data blob not null) without rowid")

@@ -2,14 +2,16 @@
 
 Explicit signals (a thumb, a rating) outrank behaviour (thanks, a rephrased question), a signal about the
 reply itself outranks one about the whole conversation, and among equals the latest explicit one holds, for
-people change their minds.
+people change their minds. What is said of a whole conversation weighs less on its earlier turns. Where nothing was
+said in the time that a loop waits, its default holds until something is.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from agent.errors import InvalidInput
 from agent.log import Event
@@ -71,12 +73,46 @@ def signal(name: str) -> Signal:
 
 
 @dataclass(frozen=True)
+class Rules:
+    """What one loop makes of outcomes: the part of its settings that decides rewards.
+
+    `weights` are of kinds of signal, in place of the signal's own (0 switches it off). `decay` (0 to 1) is what an
+    outcome on a conversation loses in weight with each turn decided between the decision and itself. `default` is
+    earned where the wait for outcomes has expired; None leaves missing feedback out.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    decay: float = 1.0
+    default: Reward | None = None
+
+    def weight(self, signal: Signal) -> float:
+        """What an outcome of this kind weighs in the loop, in thumbs."""
+        return self.weights.get(signal.name, signal.weight)
+
+
+#: every signal at its own weight, conversations credited evenly, no default.
+PLAIN = Rules()
+
+
+@dataclass(frozen=True)
+class Earned(Reward):
+    """A reward that outcomes amount to.
+
+    `at` is when the latest of those outcomes was given (unix seconds); None for a default, which nobody gave.
+    """
+
+    at: float | None = None
+
+
+@dataclass(frozen=True)
 class _Standing:
-    """An outcome that has not been taken back."""
+    """An outcome that has not been taken back: what it weighs here, and when it was given."""
 
     signal: Signal
     value: float
+    weight: float
     direct: bool
+    at: float
 
 
 def activated(evidence: Sequence[Event]) -> bool:
@@ -84,37 +120,49 @@ def activated(evidence: Sequence[Event]) -> bool:
     return any(e.kind == "activated" or (e.kind == "outcome" and e.decision is not None) for e in evidence)
 
 
-def earned(evidence: Sequence[Event]) -> Reward | None:
+def earned(evidence: Sequence[Event], rules: Rules = PLAIN, *, later: Sequence[int] = ()) -> Earned | None:
     """What a decision has earned, from the events about it in the order of the log; None while nothing is known.
 
-    A decision that was never activated earns nothing.
+    `later` are the `seq` at which the later turns of its conversation were first decided, ascending. A decision that
+    was never activated, and in whose place nothing was observed, earns nothing; what weighs nothing was never said.
     """
-    if not activated(evidence):
+    if not activated(evidence) and not any(event.kind == "observed" for event in evidence):
         return None
+    said = [outcome for outcome in _standing(evidence, rules, later) if outcome.weight > 0.0]
+    if said:
+        return _combined(said)
+    if rules.default is not None and any(event.kind == "wait_expired" for event in evidence):
+        return Earned(rules.default.value, rules.default.weight)
+    return None
+
+
+def _standing(evidence: Sequence[Event], rules: Rules, later: Sequence[int]) -> list[_Standing]:
     standing: dict[str, _Standing] = {}
     revoked: set[str] = set()
     for event in evidence:
         if event.kind == "outcome" and event.id not in revoked:
-            standing[event.id] = _Standing(
-                signal(event.body["signal"]), float(event.body["value"]), direct=event.conversation is None
-            )
+            standing[event.id] = _outcome(event, rules, later)
         elif event.kind == "revoked":
             revoked.add(event.body["event_id"])
             standing.pop(event.body["event_id"], None)
         elif event.kind == "correction" and event.body["event_id"] in standing:
             # Moved to the end: a correction is the latest word.
             old = standing.pop(event.body["event_id"])
-            standing[event.body["event_id"]] = _Standing(old.signal, float(event.body["value"]), old.direct)
-    return _combined(list(standing.values()))
+            standing[event.body["event_id"]] = replace(old, value=float(event.body["value"]))
+    return list(standing.values())
 
 
-def _combined(outcomes: Sequence[_Standing]) -> Reward | None:
+def _outcome(event: Event, rules: Rules, later: Sequence[int]) -> _Standing:
+    kind, direct = signal(event.body["signal"]), event.conversation is None
+    turns = 0 if direct else bisect_left(later, event.seq)
+    return _Standing(kind, float(event.body["value"]), rules.weight(kind) * rules.decay**turns, direct, event.at)
+
+
+def _combined(outcomes: Sequence[_Standing]) -> Earned:
     for direct in (True, False):
         said = [o for o in outcomes if o.signal.explicit and o.direct is direct]
         if said:
-            return Reward(said[-1].signal.scaled(said[-1].value), said[-1].signal.weight)
-    weight = sum(o.signal.weight for o in outcomes)
-    if not weight:
-        return None
-    mean = sum(o.signal.weight * o.signal.scaled(o.value) for o in outcomes) / weight
-    return Reward(mean, min(1.0, weight))
+            return Earned(said[-1].signal.scaled(said[-1].value), said[-1].weight, said[-1].at)
+    weight = sum(o.weight for o in outcomes)
+    mean = sum(o.weight * o.signal.scaled(o.value) for o in outcomes) / weight
+    return Earned(mean, min(1.0, weight), max(o.at for o in outcomes))

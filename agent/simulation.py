@@ -12,7 +12,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from agent.candidates import Reply
@@ -22,10 +22,13 @@ from agent.errors import InvalidInput
 from agent.log import LearningLog
 from agent.service import Service
 from agent.settings import LoopSettings
+from policies.settings import DEFAULTS
 
 _TEXT_COLUMNS = ("text", "sentence")
 _LABEL_COLUMNS = ("category", "label", "intent")
 _LOOP = "simulation"
+# Of the labels of a question one is right.
+_RIVALS = 2
 Progress = Callable[[str, int, int], None]
 
 
@@ -89,7 +92,8 @@ def simulate(
         log = LearningLog(Path(folder) / "learning.db", scratch=True)
         service = Service(Path(folder), encoder=encoder, log=log)
         try:
-            service.configure(_LOOP, settings, who="simulate")
+            # Rounds follow one another faster than customers do: many alike in a minute are no sign of anything.
+            service.configure(_LOOP, replace(settings, burst=None), who="simulate")
             service.reconcile(_LOOP, offered, who="simulate")
             _encode(service, settings, questions, test, progress)
             zero_shot = _accuracy(service, test)
@@ -110,6 +114,16 @@ def simulate(
         policy=settings.policy,
         seed=seed,
     )
+
+
+def settings_for(policy: str) -> LoopSettings:
+    """The settings of a simulation unless others are given.
+
+    Raises:
+        InvalidInput: there is no such policy.
+    """
+    known = DEFAULTS.get(policy, {})
+    return LoopSettings(policy=policy, learner={"rivals": _RIVALS} if "rivals" in known else {})
 
 
 def read_questions(path: Path, *, none_label: str | None = None) -> list[Question]:
@@ -218,6 +232,7 @@ def _accuracy(service: Service, test: Sequence[Question]) -> float | None:
     right = 0
     for question in test:
         framed = frame(model, encoder, Situation([question.text]), None)
-        best = framed.best(model.learner.scores(framed.context, framed.candidates), threshold=None)
+        scores = model.learner.scores(framed.context, framed.candidates, at=time.time())
+        best = framed.best(scores, threshold=None)
         right += best is not None and framed.candidates[best].id == question.label
     return right / len(test)

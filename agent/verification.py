@@ -1,33 +1,47 @@
-"""Verification: the log is sound, its draws repeat, and every model is exactly what the log says."""
+"""Verification: the log is sound, its draws and vectors repeat, and every model is exactly what the log says."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
-import policies
+from agent import safety
+from agent.apprentice import taught
+from agent.drift import described, disagreements
 from agent.errors import InvalidInput
+from agent.influence import Influence, factors
+from agent.ledger import claim_of, credit_of
 from agent.log import Event, LearningLog
-from agent.model import Model, context_of
-from agent.rewards import earned
+from agent.model import Model
+from agent.moment import repeated
 from agent.service import Service
 from policies.base import Learner, draw
+from policies.types import Reward
 
 # Sums of some thousand float64 terms of size one, taken in another order, differ by about 1e-13.
 TOLERANCE = 1e-9
+_COMPARED = {
+    "refold": "a refold from nothing",
+    "rewards": "what its decisions earned",
+    "sums": "the sum of what its decisions earned",
+}
 
 
 def verify(service: Service, *, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Check a log against itself and its models.
 
     Three independent things must agree for every loop: the model in use (a snapshot and the events since), a refold
-    from nothing, and, for additive learners, each decision's final reward learned once in any order.
+    from nothing, and what every decision has earned in the end, found in one pass over the decisions: to the bit in
+    the ledger, and, for additive learners, in the sums after learning each such reward once. On its way the
+    refold makes the probabilities of a sample of decisions again, spread evenly over the log.
 
     Returns:
-        `ok`, `events`, `decisions`, `loops` (figures of each), and `problems`, one line each.
+        `ok`, `events`, `decisions`, `loops` (figures of each), `held` (whose feedback the guard on influence holds
+        back in each loop: `persons`, `bursts`), and `problems`, one line each.
     """
     log = service.log
     problems = [f"SQLite: {line}" for line in log.check()]
@@ -36,16 +50,18 @@ def verify(service: Service, *, progress: Callable[[str], None] = lambda _: None
     for decision in decisions:
         problems += _wrong_with(decision)
     loops: dict[str, Any] = {}
+    held: dict[str, Any] = {}
     for loop in service.loops():
         progress(f"folding the loop {loop} from nothing")
         mine = [decision for decision in decisions if decision.loop == loop]
-        loops[loop], found = _check_loop(service, loop, mine)
-        problems += found
+        loops[loop], held[loop], found = _check_loop(service, loop, mine)
+        problems += found + safety.wrong_with(log, loop, mine)
     return {
         "ok": not problems,
         "events": sum(log.counts().values()),
         "decisions": len(decisions),
         "loops": loops,
+        "held": held,
         "problems": problems,
     }
 
@@ -63,50 +79,103 @@ def _wrong_with(decision: Event) -> list[str]:
     return found
 
 
-def _check_loop(service: Service, loop: str, decisions: list[Event]) -> tuple[dict[str, Any], list[str]]:
+def _check_loop(
+    service: Service, loop: str, decisions: list[Event]
+) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
     upto = service.log.last_seq()
     used = Model(service.log, loop, snapshots=service.snapshots(loop))
     used.catch_up(upto)
     refolded = Model(service.log, loop)
+    vector_gap, unrepeated = repeated(service.log, refolded, decisions)
     refolded.catch_up(upto)
-    credited, once = _learned_once(service.log, refolded, decisions, upto)
-    refold = refolded.learner
-    gaps = {"refold": _difference(used.learner.sums(), refold.sums())}
-    if refold.additive:
-        gaps["sums"] = _difference(refold.sums(), once.sums())
-    elif not _same(used.learner.state_dict(), refold.state_dict()):
-        gaps["refold"] = math.inf
+    gaps = _gaps(service.log, used, refolded, decisions, upto)
+    influence = refolded.ledger.influence
+    capped, bursts = influence.held
+    alerts = list(service.log.read(kinds=("alert",), loop=loop, upto=upto))
     figures = {
         "model_version": used.settings.version,
         "seq": upto,
         "decisions": len(decisions),
-        "credited": credited,
+        "credited": len(refolded.ledger.told),
         "skipped": refolded.skipped,
+        "capped_persons": capped,
+        "damped_bursts": bursts,
+        "alerts": len(alerts),
+        "latest_alert": described(alerts[-1]) if alerts else None,
+        "difference_of_vectors": vector_gap,
         **{f"difference_to_{name}": gap for name, gap in gaps.items()},
     }
-    words = {"refold": "a refold from nothing", "sums": "the sum of what its decisions earned"}
-    return figures, [
-        f"loop {loop}: the model differs from {words[name]} by {gap:g}" for name, gap in gaps.items() if gap > TOLERANCE
+    problems = disagreements(alerts, used=used.drift, refolded=refolded.drift)
+    problems += [
+        f"the model differs from {_COMPARED[name]} by {gap:g}"
+        for name, gap in gaps.items()
+        if gap > (0.0 if name == "rewards" else TOLERANCE)
     ]
+    return figures, _held(influence), [*unrepeated, *(f"loop {loop}: {problem}" for problem in problems)]
 
 
-def _learned_once(log: LearningLog, model: Model, decisions: list[Event], upto: int) -> tuple[int, Learner]:
-    """A new learner taught each decision's final reward, once, and how many those were."""
-    learner = policies.create(model.settings.policy, **model.settings.learner)
-    credited = 0
+def _gaps(log: LearningLog, used: Model, refolded: Model, decisions: list[Event], upto: int) -> dict[str, float]:
+    """How far the model in use and its refold are apart, and both from what the decisions earned."""
+    rewards = _rewards(log, refolded, decisions, upto)
+    refold, latest = refolded.learner, max((decision.at for decision in decisions), default=0.0)
+    gaps = {
+        "refold": _difference(used.learner.sums(at=latest), refold.sums(at=latest)),
+        "rewards": max(_mismatch(model, rewards, decisions) for model in (used, refolded)),
+    }
+    if refold.additive:
+        gaps["sums"] = _difference(refold.sums(at=latest), _learned_once(refolded, decisions, rewards).sums(at=latest))
+    elif not _same(used.learner.state_dict(), refold.state_dict()):
+        gaps["refold"] = math.inf
+    return gaps
+
+
+def _held(influence: Influence) -> dict[str, Any]:
+    """What the guard holds back, as JSON."""
+    found = {"persons": influence.capped(), "bursts": influence.bursts()}
+    return {
+        name: [{key: value for key, value in asdict(held).items() if value is not None} for held in some]
+        for name, some in found.items()
+    }
+
+
+def _rewards(log: LearningLog, model: Model, decisions: list[Event], upto: int) -> dict[str, Reward]:
+    """What counts of what each decision has earned, by its id: from the log at once, without the ledger."""
+    rules, guard = model.settings.rules, model.settings.guard
+    claims = {}
     for decision in decisions:
-        reward = earned(log.evidence(decision, upto=upto))
+        evidence = log.evidence(decision, upto=upto)
+        reward, index = credit_of(log, decision, evidence, rules), taught(decision, evidence)
+        if reward is not None and index is not None:
+            claims[decision.id] = claim_of(decision, index, reward)
+    share = factors(claims, guard)
+    return {id: Reward(claim.earned.value, claim.earned.weight * share[id]) for id, claim in claims.items()}
+
+
+def _mismatch(model: Model, rewards: Mapping[str, Reward], decisions: list[Event]) -> float:
+    """The largest difference in weight between a model's ledger and these rewards; infinite where values differ."""
+    largest = 0.0
+    for decision in decisions:
+        ours, theirs = model.ledger.reward(decision.id), rewards.get(decision.id)
+        if ours is None or theirs is None or ours.value != theirs.value:
+            largest = max(largest, 0.0 if ours is theirs else math.inf)
+        else:
+            largest = max(largest, abs(ours.weight - theirs.weight))
+    return largest
+
+
+def _learned_once(model: Model, decisions: list[Event], rewards: Mapping[str, Reward]) -> Learner:
+    """A new learner taught each decision's final reward, once."""
+    learner = model.untrained()
+    for decision in decisions:
+        reward = rewards.get(decision.id)
         if reward is None:
             continue
         try:
-            context = context_of(decision, log, encoder=model.settings.encoder)
+            context, chosen, offer = model.lesson(decision)
         except InvalidInput:
             continue  # made with another encoder; the fold has counted it as skipped
-        index = decision.body["index"]
-        chosen = model.offer(decision.body["candidates"][index], version=decision.body["versions"][index])
-        learner.learn(context, chosen, reward.value, weight=reward.weight, at=decision.at)
-        credited += 1
-    return credited, learner
+        learner.learn(context, chosen, reward.value, weight=reward.weight, at=decision.at, offer=offer)
+    return learner
 
 
 def _difference(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:

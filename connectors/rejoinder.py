@@ -35,7 +35,8 @@ from sanic.response import json as json_response
 from agent.errors import Conflict, InvalidInput, LogUnavailable, RejoinderError, Unknown
 from agent.plugin.output import AnnotatedOutput
 from agent.plugin.runtime import runtime
-from agent.service import Recorded, Service
+from agent.reports import Recorded
+from agent.service import Service
 
 MAX_BYTES = 256 * 1024
 RETRY_AFTER = "1"  # seconds

@@ -10,15 +10,18 @@ from policies.ensemble import Ensemble
 from policies.linear import LinearLearner
 from policies.logistic import LogisticLearner
 from policies.residual import ResidualLearner
+from policies.safety import Conservative, Limits
 from policies.settings import DEFAULTS, settings_of
 from policies.types import Candidate, Choice, Context, InvalidInput, Offer, Reward, Scores
 
 __all__ = [
     "Candidate",
     "Choice",
+    "Conservative",
     "Context",
     "InvalidInput",
     "Learner",
+    "Limits",
     "NAMES",
     "Offer",
     "Reward",
@@ -40,7 +43,8 @@ def create(name: str, **settings: Any) -> Learner:
     """Make an untrained learner.
 
     name: one of NAMES. Settings of all of them:
-    parts: "disjoint" (a model per candidate), "shared" (one for all) or "hybrid" (both). degree: 1 (linear) to 4: up to
+    parts: "disjoint" (a model per candidate), "shared" (one for all), "hybrid" (both) or "calibrated" (own models,
+    and the semantic prior learned for all). degree: 1 (linear) to 4: up to
     how many features of a context are seen together. ridge: precision of the prior over each weight.
     scales, feature_scale: how much each block of a context counts (1 unless named), and each named feature.
     half_life: seconds after which what was learned counts half; 0 never forgets.

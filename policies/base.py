@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from policies.safety import Limits, limit
 from policies.types import Candidate, Choice, Context, InvalidInput, Offer, Reward, Scores
 
 Seed = int | str
@@ -112,23 +113,42 @@ class Learner(ABC):
     def clone(self) -> Learner:
         """Copy the learner: what either learns later, the other does not know."""
 
-    def probabilities(self, context: Context, candidates: Sequence[Candidate], *, at: float = 0.0) -> Tensor:
+    def probabilities(
+        self, context: Context, candidates: Sequence[Candidate], *, at: float = 0.0, limits: Limits | None = None
+    ) -> Tensor:
         """Give the probability (k,) float64 with which each candidate would be chosen in the context."""
-        return self._distribution(self.scores(context, candidates, at=at), candidates)
-
-    def choose(self, context: Context, candidates: Sequence[Candidate], *, seed: Seed, at: float = 0.0) -> Choice:
-        """Choose one candidate: compute the probabilities, then draw from exactly those."""
         scores = self.scores(context, candidates, at=at)
-        return _choice(scores, self._distribution(scores, candidates), seed)
+        return self._limited(scores, [candidate.eligible for candidate in candidates], limits)
+
+    def choose(
+        self,
+        context: Context,
+        candidates: Sequence[Candidate],
+        *,
+        seed: Seed,
+        at: float = 0.0,
+        limits: Limits | None = None,
+    ) -> Choice:
+        """Choose one candidate: compute the probabilities, within the limits, then draw from exactly those."""
+        scores = self.scores(context, candidates, at=at)
+        return _choice(scores, self._limited(scores, [candidate.eligible for candidate in candidates], limits), seed)
 
     def choose_slate(
-        self, context: Context, candidates: Sequence[Candidate], *, k: int, seed: Seed, at: float = 0.0
+        self,
+        context: Context,
+        candidates: Sequence[Candidate],
+        *,
+        k: int,
+        seed: Seed,
+        at: float = 0.0,
+        limits: Limits | None = None,
     ) -> tuple[Choice, ...]:
         """Choose k different candidates, position after position.
 
         Each position is a choice among those still left, so its probability is conditional on the positions
-        before it, and the probability of the whole ordered slate is the product. The first equals `choose` of
-        that seed. Raises InvalidInput if fewer than k are eligible.
+        before it, and the probability of the whole ordered slate is the product. Limits hold in each, and what one
+        position takes of the slack is gone for the next. The first equals `choose` of that seed. Raises
+        InvalidInput if fewer than k are eligible.
         """
         eligible = [candidate.eligible for candidate in candidates]
         if not 1 <= k <= sum(eligible):
@@ -136,7 +156,8 @@ class Learner(ABC):
         scores = self.scores(context, candidates, at=at)
         slate: list[Choice] = []
         for position in range(k):
-            choice = _choice(scores, self.distribution(scores, eligible), _position_seed(seed, position))
+            choice = _choice(scores, self._limited(scores, eligible, limits), _position_seed(seed, position))
+            limits = limits and limits.after(scores, eligible, choice.index)
             eligible[choice.index] = False
             slate.append(choice)
         return tuple(slate)
@@ -154,8 +175,9 @@ class Learner(ABC):
         """Take in the reward that the candidate earned in the context; any finite number."""
         self.revise(context, candidate, old=None, new=Reward(reward, weight), at=at, offer=offer)
 
-    def _distribution(self, scores: Scores, candidates: Sequence[Candidate]) -> Tensor:
-        return self.distribution(scores, [candidate.eligible for candidate in candidates])
+    def _limited(self, scores: Scores, eligible: Sequence[bool], limits: Limits | None) -> Tensor:
+        probabilities = self.distribution(scores, eligible)
+        return probabilities if limits is None else limit(probabilities, scores, eligible, limits)
 
 
 def check_candidates(candidates: Sequence[Candidate]) -> None:

@@ -80,9 +80,11 @@ class BootstrappedLearner(ResidualLearner):
             for index, candidate in enumerate(field.candidates):
                 for name, (start, stop) in point.spans.items():
                     weights = _random_weights(f"{candidate.id}\0{name}", stop - start, count).to(self.device)
-                    total[:, index].addmv_(weights, point.x[start:stop], alpha=scale * math.sqrt(self.settings["degree"]))
+                    total[:, index].addmv_(
+                        weights, point.x[start:stop], alpha=scale * math.sqrt(self.settings["degree"])
+                    )
         if parts != "disjoint":
-            z = self._prior.products(seen, field)
+            z = self._common(seen, field)
             total.addmm_(_random_weights("", z.shape[1], count).to(self.device), z.T, alpha=scale)
         return total
 

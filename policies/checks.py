@@ -34,6 +34,21 @@ def untrained_equals_prior(make: Maker, *, seed: int = 0) -> None:
     _require(bool((scores.deviation > 0.0).all()), "an untrained learner is certain")
 
 
+def given_prior_is_where_learning_starts(make: Maker, *, seed: int = 0) -> None:
+    """A candidate with a prior of its own is expected to earn that, until rewards say otherwise."""
+    world, learner = _world(seed), make()
+    context, first = world.context(), world.candidates[0]
+    own = Candidate(first.id, first.vector, prior=0.37)
+    _require(
+        float(learner.scores(context, [own]).mean[0]) == 0.37, "an untrained learner does not start from the prior"
+    )
+    learner.learn(context, own, 0.37)
+    error = abs(float(learner.scores(context, [own]).mean[0]) - 0.37)
+    _require(error < TOLERANCE, "a reward as expected changed the expectation")
+    learner.learn(context, own, 1.0)
+    _require(float(learner.scores(context, [own]).mean[0]) > 0.37, "a better reward than expected taught nothing")
+
+
 def online_equals_batch(make: Maker, *, seed: int = 0) -> None:
     """Learning one by one gives the regression of residuals to the prior, solved at once (disjoint models)."""
     world, learner = _world(seed), make()
@@ -145,7 +160,9 @@ def slates_are_choices_in_turn(make: Maker, *, seed: int = 0) -> None:
         _require(first.index == draw(first.probabilities, drawn), "a choice is not drawn by its seed")
         _require([c.index for c in slate] == [c.index for c in again], "one seed gives two slates")
         for choice in slate:
-            _require(torch.equal(choice.probabilities, learner.probabilities(context, left)), "a position is not a choice")
+            _require(
+                torch.equal(choice.probabilities, learner.probabilities(context, left)), "a position is not a choice"
+            )
             _require(choice.probability == float(choice.probabilities[choice.index]) > 0.0, "a propensity is wrong")
             left[choice.index] = dataclasses.replace(left[choice.index], eligible=False)
         _require(sum(c.eligible for c in left) == 0, "a candidate was shown twice, or one that was not eligible")
@@ -219,9 +236,7 @@ def forgetting_ends_at_the_prior(make: Maker, *, seed: int = 0) -> None:
     """A learner with a half-life ends where it began: what was learned fades, the prior does not."""
     world, learner = _world(seed), _trained(make, seed)
     context, end = world.context(), 2000.0 * learner.settings["half_life"]
-    _same_numbers(
-        learner.scores(context, world.candidates, at=end), make().scores(context, world.candidates, at=end)
-    )
+    _same_numbers(learner.scores(context, world.candidates, at=end), make().scores(context, world.candidates, at=end))
 
 
 def forgetting_is_fading(make: Maker, *, lasting: Maker, seed: int = 0) -> None:
@@ -320,6 +335,7 @@ def refused_input_changes_nothing(make: Maker, *, seed: int = 0) -> None:
 #: the laws of every learner.
 ALL: tuple[Callable[[Maker], None], ...] = (
     untrained_equals_prior,
+    given_prior_is_where_learning_starts,
     saving_changes_nothing,
     ineligible_has_no_probability,
     probabilities_sum_to_one,

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from policies.features import FeatureMap, Seen
 from policies.kernel import KernelPosterior
-from policies.residual import device_of
 from policies.prior import SemanticPrior
+from policies.residual import device_of
 from policies.settings import settings_of
 from policies.types import Candidate, Context, InvalidInput, Reward
 
@@ -72,7 +72,7 @@ def fit(lessons: Sequence[Lesson], settings: Mapping[str, Any]) -> Fit:
 
 
 class _Group(NamedTuple):
-    """One candidate's rewards (m,), their weights (m,), basis (m, 2) of the prior mean, and kernel (m, m)."""
+    """One candidate's rewards (m,) less what features match, their weights (m,), basis (m, 2) and kernel (m, m)."""
 
     rewards: Tensor
     weights: Tensor
@@ -99,7 +99,7 @@ class _Evidence(NamedTuple):
 def _groups(lessons: Sequence[Lesson], settings: Mapping[str, Any]) -> list[_Group]:
     device = device_of(settings["device"])
     features = FeatureMap(settings["scales"], settings["feature_scale"], device)
-    prior = SemanticPrior({**settings, "prior_match": 0.0, "prior_slope": 1.0, "prior_intercept": 0.0}, device)
+    prior = SemanticPrior({**settings, "prior_slope": 1.0, "prior_intercept": 0.0}, device)
     seen: defaultdict[str, list[tuple[Seen, Lesson]]] = defaultdict(list)
     for lesson in lessons:
         view = features.see(lesson.context)
@@ -115,9 +115,14 @@ def _group(
 ) -> _Group:
     x = torch.stack([torch.cat([v.point.x, v.point.x.new_zeros(dimension - v.point.x.numel())]) for v, _ in rows])
     norms = torch.linalg.vector_norm(x, dim=1)
-    fields = [prior.prepare((lesson.candidate,)) for _, lesson in rows]
-    basis = [[float(field.known[0]), prior.of(view, field)] for (view, _), field in zip(rows, fields, strict=True)]
-    numbers = torch.tensor([[lesson.reward.value, lesson.reward.weight] for _, lesson in rows], dtype=torch.float64)
+    basis, pairs = [], []
+    for view, lesson in rows:
+        field = prior.prepare((lesson.candidate,))
+        parts = prior.parts(view, field)
+        basis.append([float(field.known[0]), float(parts["prior"][0])])
+        matched = float(parts["match"][0]) if "match" in parts else 0.0
+        pairs.append([lesson.reward.value - matched, lesson.reward.weight])
+    numbers = torch.tensor(pairs, dtype=torch.float64)
     return _Group(
         numbers[:, 0],
         numbers[:, 1],

@@ -148,7 +148,7 @@ class RandomFeatures:
 @functools.lru_cache(maxsize=256)
 def _signs(name: str, number: int, length: int, size: int) -> Tensor:
     """(length, size) of +1 and -1, the same for ever."""
-    seed = int.from_bytes(hashlib.sha256(f"{number}/{name}".encode()).digest()[:7], "big")
+    seed = int.from_bytes(hashlib.sha256(f"{number}/{name}".encode("utf-8", "surrogatepass")).digest()[:7], "big")
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 2, (length, size), generator=generator).double().mul_(2.0).sub_(1.0)
 
@@ -175,6 +175,6 @@ def key_of(blocks: Mapping[str, Tensor]) -> bytes:
     """A digest (16 bytes) of named vectors, whatever their order."""
     digest = hashlib.sha256()
     for name in sorted(blocks):
-        digest.update(f"{name}\0{blocks[name].numel()}\0".encode())
+        digest.update(f"{name}\0{blocks[name].numel()}\0".encode("utf-8", "surrogatepass"))
         digest.update(blocks[name].cpu().numpy().tobytes())
     return digest.digest()[:16]

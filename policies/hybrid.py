@@ -9,7 +9,7 @@ the square of the distinct contexts that a candidate was chosen in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ from policies.features import Point, Seen, key_of
 from policies.gaussian import Gaussian
 from policies.kernel import KernelPosterior, Projection
 from policies.posterior import Forgetting, Shape, parts_of
-from policies.prior import Field, SemanticPrior
+from policies.prior import Field
 from policies.types import Scores
 
 _SHARED, _OWN = "shared", "own:"
@@ -34,10 +34,13 @@ class _View(NamedTuple):
 
 
 class Hybrid:
-    """One posterior over beta for all candidates, and a Gaussian process for each."""
+    """One posterior over beta for all candidates, and a Gaussian process for each.
 
-    def __init__(self, shape: Shape, prior: SemanticPrior) -> None:
-        self._shape, self._prior = shape, prior
+    z is what `common` gives of a context and k candidates, (k, q).
+    """
+
+    def __init__(self, shape: Shape, common: Callable[[Seen, Field], Tensor]) -> None:
+        self._shape, self._common = shape, common
         self._own: dict[str, KernelPosterior] = {}
         self._shared: Gaussian | None = None
         self._step: int | None = None
@@ -45,7 +48,7 @@ class Hybrid:
 
     def score(self, seen: Seen, field: Field, parts: dict[str, Tensor], *, step: int) -> Scores:
         """Add what was learned of all candidates, and of each, to the parts of the prior."""
-        z, point = self._prior.products(seen, field), seen.point
+        z, point = self._common(seen, field), seen.point
         models = self._at(step)
         shared = models._shared or Gaussian(z.shape[1], self._shape.ridge, self._shape.device)
         views = [models._view(candidate.id, point, row) for candidate, row in zip(field.candidates, z, strict=True)]
@@ -61,7 +64,7 @@ class Hybrid:
 
     def update(self, seen: Seen, field: Field, *, weight: float, response: float, step: int) -> None:
         """Add to what was learned, at the field's one candidate; an observation of an earlier step has faded."""
-        z = self._prior.products(seen, field)[0]
+        z = self._common(seen, field)[0]
         if self._step is not None and step > self._step:
             self._advance(step)
         now = step if self._step is None else self._step
@@ -144,7 +147,7 @@ class Hybrid:
         if self._step is None or step <= self._step:
             return self
         if self._aged is None or self._aged._step != step:
-            aged = Hybrid(self._shape, self._prior)
+            aged = Hybrid(self._shape, self._common)
             aged.load(self.state())
             aged._advance(step)
             self._aged = aged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import is_
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from policies.features import Seen, as_vector
 from policies.types import Candidate, InvalidInput
+
+#: standard deviations (at ridge 1) of what a calibrated prior's intercept and slope are off by.
+INTERCEPT_SCALE, SLOPE_SCALE = 0.3, 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +30,8 @@ class Field:
 class SemanticPrior:
     """`intercept + slope cos(context, candidate) + match sum_f context[f] candidate[f]` over features f of one name.
 
-    A candidate without a vector has no cosine and no intercept: instead of them it has `unknown`.
+    A candidate without a vector has no cosine and no intercept: instead of them it has `unknown`. Of one that brings a
+    prior of its own, that holds.
     """
 
     def __init__(self, settings: dict[str, Any], device: torch.device, *, unknown: float = 0.0) -> None:
@@ -54,6 +59,9 @@ class SemanticPrior:
         if field.units is not None and self._slope:
             self._check_lengths(seen, field.units)
             prior = prior.add_(torch.mv(field.units, seen.unit), alpha=self._slope)
+        for index, candidate in enumerate(field.candidates):
+            if candidate.prior is not None:
+                prior[index] = _given(candidate)
         parts = {"prior": prior}
         if self._match_scale:
             parts["match"] = self._match(seen, field)
@@ -73,6 +81,14 @@ class SemanticPrior:
         self._check_lengths(seen, field.units)
         bare = (field.known == 0.0)[:, None]
         return torch.where(bare, seen.unit, field.units * seen.unit)
+
+    def terms(self, seen: Seen, field: Field) -> Tensor:
+        """What the prior is affine in, (k, 2): 1 and the cosine, scaled to what each may have to be corrected by."""
+        cosine = field.known.new_zeros(len(field.candidates))
+        if field.units is not None:
+            self._check_lengths(seen, field.units)
+            cosine = torch.mv(field.units, seen.unit)
+        return torch.stack([torch.ones_like(cosine) * INTERCEPT_SCALE, cosine * SLOPE_SCALE], dim=1)
 
     def _match(self, seen: Seen, field: Field) -> Tensor:
         products = [
@@ -112,3 +128,9 @@ class SemanticPrior:
         if units.shape[1] != seen.unit.numel():
             detail = f"{units.shape[1]} numbers, the context vector {seen.unit.numel()}"
             raise InvalidInput(f"candidate vectors: {detail}; a cosine needs the same")
+
+
+def _given(candidate: Candidate) -> float:
+    if candidate.prior is None or not math.isfinite(candidate.prior):
+        raise InvalidInput(f"prior of candidate {candidate.id!r}: {candidate.prior!r} is not a finite number")
+    return candidate.prior

@@ -161,7 +161,9 @@ class ResidualLearner(Learner):
     def state_dict(self) -> dict[str, Tensor]:
         """Give all numbers of each model, ready for safetensors, and what they mean."""
         states = [
-            (place, name, numbers) for place, model in enumerate(self._models) for name, numbers in model.state().items()
+            (place, name, numbers)
+            for place, model in enumerate(self._models)
+            for name, numbers in model.state().items()
         ]
         header = {
             "kind": self.kind,
@@ -217,13 +219,18 @@ class ResidualLearner(Learner):
         twin.load_state_dict(self.state_dict())
         return twin
 
+    def _common(self, seen: Seen, field: Field) -> Tensor:
+        """What a context and k candidates have in common, (k, q), that a shared model sees."""
+        calibrated = self.settings["parts"] == "calibrated"
+        return self._prior.terms(seen, field) if calibrated else self._prior.products(seen, field)
+
     def _untrained(self) -> tuple[Models, ...]:
         parts: str = self.settings["parts"]
         shape = Shape(self.settings["degree"], self.settings["ridge"], self.device)
 
         def make() -> Models:
-            if parts == "hybrid":
-                return Hybrid(shape, self._prior)
+            if parts in ("hybrid", "calibrated"):
+                return Hybrid(shape, self._common)
             return Shared(shape, self._prior) if parts == "shared" else Disjoint(shape, self._features)
 
         return tuple(make() for _ in range(self.settings.get("replicas", 1)))

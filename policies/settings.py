@@ -12,7 +12,7 @@ _COMMON: dict[str, Any] = {
     "parts": "disjoint",
     "degree": 3,
     "ridge": 1.0,
-    "scales": {},
+    "scales": {"history": 0.5},
     "feature_scale": 0.5,
     "half_life": 0.0,
     "epsilon": 0.0,
@@ -50,7 +50,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 _WORDS = {
-    "parts": ("disjoint", "shared", "hybrid"),
+    "parts": ("disjoint", "shared", "hybrid", "calibrated"),
     "device": ("auto", "cpu", "cuda"),
     "weighing": ("exponential", "log_barrier"),
 }

@@ -62,6 +62,41 @@ class LinearWorld:
         return torch.nn.functional.normalize(vectors, dim=1)
 
 
+class DriftingWorld(LinearWorld):
+    """A linear world in which the best candidate changes: from round `changes_at` on, each earns what the next one did.
+
+    A candidate earns 1 with the probability `expected`, else 0. Averaged over contexts that is 0.7 for the best and 0.4
+    for the others, and a context moves it by up to 0.2 either way. The change comes about evenly in `over` rounds; 0 is
+    at once. Rounds count from 1: each context drawn is one. Context vectors (d + 1,) are random unit vectors with a 1
+    appended. Candidates carry no vector.
+    """
+
+    def __init__(
+        self, *, changes_at: int, over: int = 0, candidates: int = 4, dimension: int = 6, seed: int = 0
+    ) -> None:
+        super().__init__(candidates=candidates, dimension=dimension, seed=seed)
+        levels = torch.full((candidates, 1), 0.4, dtype=torch.float64)
+        levels[0] = 0.7
+        self.weights = torch.cat([0.2 * self.weights, levels], dim=1)
+        self.changes_at, self.over, self.round = changes_at, over, 0
+
+    def context(self) -> Context:
+        """Draw the next context: the next round begins."""
+        self.round += 1
+        return Context(torch.cat([self._units(1)[0], torch.ones(1, dtype=torch.float64)]))
+
+    def expected(self, context: Context) -> Tensor:
+        """Compute the probability (k,) with which each candidate earns 1 in the context, as things stand this round."""
+        since = self.round - self.changes_at
+        changed = 0.0 if since < 0 else 1.0 if since >= self.over else since / self.over
+        weights = torch.lerp(self.weights, self.weights.roll(-1, dims=0), changed)
+        return torch.mv(weights, torch.as_tensor(context.vector, dtype=torch.float64))
+
+    def reward(self, context: Context, index: int) -> float:
+        """Draw the reward, 0 or 1, that the candidate at the index earns in the context."""
+        return float(self._random.random() < float(self.expected(context)[index]))
+
+
 def play(learner: Learner, world: LinearWorld, rounds: int, *, learning: bool = True) -> float:
     """Let the learner choose for some rounds, learning from each reward; give the average regret per round.
 

@@ -46,12 +46,15 @@ class Candidate:
     problem).
     features: named numbers.
     eligible: whether it may be chosen in this context; an ineligible one has probability exactly 0.
+    prior: what it is expected to earn before anything is learned, where that does not follow from its vector (a finite
+    number; None where it does).
     """
 
     id: str
     vector: Vector | None = None
     features: Mapping[str, float] = field(default_factory=dict)
     eligible: bool = True
+    prior: float | None = None
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,31 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from agent.candidates import Reply
-from agent.console.bodies import LONGEST_ID, CandidateBody, CorrectionBody, DecisionBody, LoopBody, OutcomeBody
+from agent.console.bodies import (
+    LONGEST_ID,
+    CandidateBody,
+    CorrectionBody,
+    DecisionBody,
+    LoopBody,
+    MarkBody,
+    ObservationBody,
+    OutcomeBody,
+)
 from agent.console.views import MOST_ROWS, brief, page_of
-from agent.errors import Conflict, InvalidInput
-from agent.explain import explain
-from agent.service import Recorded, Service
+from agent.errors import Conflict, InvalidInput, NoneEligible
+from agent.explain import why
+from agent.importance import WINDOW
+from agent.importance import importance as measured
+from agent.reports import Recorded
+from agent.service import Service
 from agent.settings import LoopSettings
 
 router = APIRouter(prefix="/v1")
+MOST_DECISIONS = 100_000  # that one question may look at
+_BELOW = "no candidate's expected reward reaches the loop's threshold"
 WHO = "api"  # what the log names as the author of a change made here
 EventId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
+CandidateId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
 LoopName = Annotated[str, Path(pattern=r"^[\w.:-]{1,100}\Z")]
 
 
@@ -34,24 +49,38 @@ def service_of(request: Request) -> Service:
 
 @router.post("/decisions")
 def decide(request: Request, body: DecisionBody) -> dict[str, Any]:
-    """Choose a candidate. `decision_id` and `chosen` are null when the loop abstains: nothing is good enough."""
+    """Choose a candidate. `decision_id` and `chosen` are null when the loop abstains, and `reason` says why.
+
+    Where abstaining is a candidate of the loop, `chosen` is "abstain" instead, and what others answer is its outcome.
+    """
     service = service_of(request)
     if offered := body.offered():
         _add(service, body.loop, offered, update=body.update_candidates)
-    decision = service.decide(body.loop, body.situation(), candidates=body.names(), seed=body.seed)
+    try:
+        decision = service.decide(body.loop, body.situation(), candidates=body.names(), seed=body.seed)
+    except NoneEligible as error:
+        if body.candidates is not None:  # then the caller can name others
+            raise
+        return _abstained(body.loop, str(error))
     if decision is None:
-        blank = ("decision_id", "chosen", "propensity", "probabilities", "model_version", "model_seq", "turn_id")
-        return {"loop": body.loop, **dict.fromkeys(blank)}
+        return _abstained(body.loop, _BELOW)
     return {
         "decision_id": decision.id,
         "loop": decision.loop,
-        "chosen": decision.chosen,
+        "chosen": None if decision.abstained else decision.chosen,
         "propensity": decision.propensity,
         "probabilities": decision.probabilities,
         "model_version": decision.model_version,
         "model_seq": decision.model_seq,
         "turn_id": decision.turn,
+        "live": decision.live,
+        "reason": _BELOW if decision.abstained else None,
     }
+
+
+def _abstained(loop: str, reason: str) -> dict[str, Any]:
+    blank = ("decision_id", "chosen", "propensity", "probabilities", "model_version", "model_seq", "turn_id", "live")
+    return {"loop": loop, **dict.fromkeys(blank), "reason": reason}
 
 
 @router.get("/decisions")
@@ -67,16 +96,32 @@ def decisions(
 
 
 @router.get("/decisions/{decision_id}")
-def decision(request: Request, decision_id: EventId) -> dict[str, Any]:
-    """One decision taken apart: its candidates, the parts of their scores, and what it earned since."""
+def decision(
+    request: Request,
+    decision_id: EventId,
+    words: bool = False,
+    nearest: Annotated[int, Query(ge=0, le=MOST_ROWS)] = 0,
+    recompute: bool = False,
+) -> dict[str, Any]:
+    """One decision taken apart: its candidates, the parts of their scores, and what it earned since.
+
+    Asked for: what each of the `words` did, so many of the `nearest` past contexts, and whether the folded model gives
+    the logged probabilities again (`recompute`). Words and recomputing fold the log up to the decision.
+    """
     service = service_of(request)
-    return explain(service.log, service.decision(decision_id))
+    return why(service, service.decision(decision_id), words=words, nearest=nearest, recompute=recompute)
 
 
 @router.post("/decisions/{decision_id}/activate")
 def activate(request: Request, decision_id: EventId) -> dict[str, Any]:
     """Say that the chosen reply was really sent. Saying it again changes nothing."""
     return {"decision_id": decision_id, "duplicate": not service_of(request).activate(decision_id)}
+
+
+@router.post("/decisions/{decision_id}/observe")
+def observe(request: Request, decision_id: EventId, body: ObservationBody) -> dict[str, Any]:
+    """Say what was used in the place of a decision that was only watched. The first said of one holds."""
+    return {"decision_id": decision_id, "duplicate": not service_of(request).observe(decision_id, body.candidate)}
 
 
 @router.post("/outcomes")
@@ -120,6 +165,21 @@ def loops(request: Request) -> dict[str, Any]:
     return {"loops": [_loop(service, name) for name in service.loops()]}
 
 
+@router.get("/loops/{loop}/importance")
+def importance(
+    request: Request,
+    loop: LoopName,
+    last: Annotated[int, Query(ge=1, le=MOST_DECISIONS)] = WINDOW,
+    features: bool = False,
+) -> dict[str, Any]:
+    """What set the loop's candidates apart in its last decisions: the share of each part of the scores.
+
+    With `features` of each named feature as well, for which the log is folded up to each of the decisions.
+    """
+    service = service_of(request)
+    return measured(service.log, loop, last=last, features=features, snapshots=service.snapshots(loop))
+
+
 @router.post("/loops/{loop}")
 def create_loop(request: Request, response: Response, loop: LoopName, body: LoopBody) -> dict[str, Any]:
     """Create a loop (201), or add to and change the candidates of one that has these settings (200)."""
@@ -134,11 +194,18 @@ def create_loop(request: Request, response: Response, loop: LoopName, body: Loop
     return _loop(service, loop)
 
 
+@router.patch("/loops/{loop}/candidates/{candidate:path}")
+def mark(request: Request, loop: LoopName, candidate: CandidateId, body: MarkBody) -> dict[str, Any]:
+    """Enable, disable, pin or block a candidate, or approve its words."""
+    service = service_of(request)
+    reply = service.mark(loop, candidate, state=body.state, approved=body.approved, who=body.who, why=body.why)
+    return {"loop": loop, **reply.as_body()}
+
+
 def _settings(body: LoopBody, *, where: str) -> LoopSettings:
-    own = {name: getattr(body, name) for name in ("policy", "history", "threshold")}
-    given = {name: value for name, value in own.items() if value is not None}
+    given = body.dict(exclude={"candidates"}, exclude_none=True)
     try:
-        return LoopSettings(learner=body.learner, **given)
+        return LoopSettings(**given)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from error
 
@@ -149,7 +216,7 @@ def _add(service: Service, loop: str, offered: Sequence[CandidateBody], *, updat
     wanted: list[Reply] = []
     for candidate in offered:
         reply = _merged(known.get(candidate.id), candidate)
-        if candidate.id in known and reply != known[candidate.id] and not update:
+        if candidate.id in known and not reply.says_the_same(known[candidate.id]) and not update:
             raise Conflict(
                 f"candidate {candidate.id!r} of loop {loop!r} has other words or features; "
                 '"update_candidates": true replaces them'
@@ -163,7 +230,7 @@ def _merged(known: Reply | None, candidate: CandidateBody) -> Reply:
     if known is None:
         return candidate.reply()
     features = known.features if candidate.features is None else candidate.features
-    return replace(known, texts=candidate.wordings, features=dict(features))
+    return replace(known, texts=candidate.wordings, features=dict(features), approved=False)
 
 
 def _loop(service: Service, name: str) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _line(errors: Iterable[dict[str, Any]]) -> str:
 def _said(request: Request, status: int, error: str, headers: dict[str, str] | None = None) -> Response:
     """The error as JSON, or as a page where one was asked for."""
     path = request.url.path
-    if request.method in {"GET", "HEAD"} and (path == "/" or path.startswith("/decisions")):
+    if request.method in {"GET", "HEAD"} and (path == "/" or path.startswith(("/decisions", "/loops"))):
         title = HTTPStatus(status).phrase
         return HTMLResponse(pages.render("error.html", title=title, error=error), status, headers)
     return JSONResponse({"error": error}, status, headers)

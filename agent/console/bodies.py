@@ -78,10 +78,14 @@ class _Body(BaseModel):
 
 
 class ContextBody(_Body):
-    """What is known when a choice is made: a text, or the user's messages with the one to answer last."""
+    """What is known when a choice is made: a text, or the user's messages with the one to answer last.
+
+    `replies` are the bot's before that, the latest last.
+    """
 
     text: StrictStr | None = None
     messages: list[StrictStr] | None = Field(default=None, max_items=100)
+    replies: list[StrictStr] = Field(default_factory=list, max_items=100)
     channel: Id | None = None
     features: dict[str, Number] = Field(default_factory=dict)
 
@@ -128,8 +132,8 @@ class CandidateBody(_Body):
         return tuple(self.texts) if self.texts is not None else (self.text or "",)
 
     def reply(self) -> Reply:
-        """The candidate as a loop takes it."""
-        return Reply(self.id, self.wordings, dict(self.features or {}))
+        """The candidate as a loop takes it: its words wait to be approved."""
+        return Reply(self.id, self.wordings, dict(self.features or {}), approved=False)
 
 
 class DecisionBody(_Body):
@@ -179,6 +183,7 @@ class DecisionBody(_Body):
             message_id=self.message_id,
             channel=context.channel,
             features=context.features,
+            replies=[reply for reply in context.replies if reply.strip()],
         )
 
     def names(self) -> list[str] | None:
@@ -220,11 +225,45 @@ class CorrectionBody(_Body):
     why: StrictStr = ""
 
 
+class MarkBody(_Body):
+    """A state for a candidate, or whether its words are approved."""
+
+    state: Id | None = None
+    approved: StrictBool | None = None
+    who: Id
+    why: StrictStr = ""
+
+
+class ObservationBody(_Body):
+    """What was used in a watched decision's place."""
+
+    candidate: Id
+
+
 class LoopBody(_Body):
     """A loop's settings (those left out have their defaults) and candidates."""
 
     policy: Id | None = None
     learner: dict[str, Any] = Field(default_factory=dict)
     history: Number | None = None
+    blocks: list[StrictStr] | None = None
     threshold: Number | None = None
+    wait: Number | None = None
+    default_reward: Number | None = None
+    default_weight: Number | None = None
+    signals: dict[str, Number] | None = None
+    csat_decay: Number | None = None
+    share: Number | None = None
+    share_floor: Number | None = None
+    burst: Number | None = None
+    burst_seconds: Number | None = None
+    drift: dict[str, Any] | None = None
+    floor: Number | None = None
+    budget: Number | None = None
+    conservative: Number | None = None
+    width: Number | None = None
+    baseline: Id | None = None
+    strict: StrictBool | None = None
+    abstain: StrictBool | None = None
+    apprentice: StrictBool | None = None
     candidates: list[CandidateBody] = Field(default_factory=list, max_items=10_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -92,7 +93,7 @@ def _check_log(service: Service, found: dict[str, Any]) -> None:
 
 def _encoders(service: Service) -> list[str]:
     """The encoders of the loops, from their latest settings; the default one while there are no loops."""
-    latest = {event.loop: LoopSettings(**event.body["settings"]) for event in service.log.read(kinds=("settings",))}
+    latest = {event.loop: LoopSettings.recorded(event.body) for event in service.log.read(kinds=("settings",))}
     return sorted({settings.encoder for settings in latest.values()} or {LoopSettings().encoder})
 
 
@@ -108,7 +109,9 @@ def _metrics(service: Service) -> Iterator[str]:
     seq = service.log.last_seq()
     folds = sorted(service.folds().items())
     events = sorted(service.log.counts().items())
+    alerts = Counter(alert.loop or "" for alert in service.log.read(kinds=("alert",)))
     yield from _metric("rejoinder_events_total", "counter", "Events in the learning log.", "kind", events)
+    yield from _metric("rejoinder_alerts_total", "counter", "Alerts of drift.", "loop", sorted(alerts.items()))
     yield from _metric(
         "rejoinder_credits_total",
         "counter",
@@ -122,6 +125,20 @@ def _metrics(service: Service) -> Iterator[str]:
         "Outcomes that the model in use cannot learn from.",
         "loop",
         [(loop, fold.skipped) for loop, fold in folds],
+    )
+    yield from _metric(
+        "rejoinder_capped_persons",
+        "gauge",
+        "Persons whose feedback on a candidate counts less than they gave, so that none outweighs the rest.",
+        "loop",
+        [(loop, fold.capped) for loop, fold in folds],
+    )
+    yield from _metric(
+        "rejoinder_damped_bursts",
+        "gauge",
+        "Bursts of identical feedback on a candidate that count less than was given.",
+        "loop",
+        [(loop, fold.bursts) for loop, fold in folds],
     )
     yield from _metric(
         "rejoinder_fold_lag_events",

@@ -11,12 +11,17 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from agent.console.api import EventId, service_of
-from agent.console.views import detail_of, page_of
+from agent.console.api import EventId, LoopName, service_of
+from agent.console.reasons import reasons_of
+from agent.console.views import alerts_of, detail_of, page_of
+from agent.drift import described
+from agent.importance import WINDOW, importance
 
 HERE = Path(__file__).parent
 ROWS = 25  # a page of the list
+ALERT_SECONDS = 7 * 86_400.0  # how long an alert stands on the first page
 LIKELIEST = 10  # candidates shown before the rest, which opens on demand
+FOLDED = 200  # decisions of which named features are told apart: each is folded up to
 
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
@@ -33,7 +38,8 @@ def latest(
     after = None if before is not None else after
     page = page_of(service, loop=loop or None, limit=ROWS, before=before, after=after)
     first = before is None and page.newer is None
-    return render("decisions.html", page=page, loop=loop, loops=service.loops(), first=first)
+    alerts = alerts_of(service, loop=loop or None, since=time.time() - ALERT_SECONDS) if first else []
+    return render("decisions.html", page=page, loop=loop, loops=service.loops(), first=first, alerts=alerts)
 
 
 @router.get("/decisions/{decision_id}")
@@ -41,6 +47,22 @@ def decision(request: Request, decision_id: EventId) -> str:
     """One decision: what could have been said, why this was, and what it earned."""
     detail = detail_of(service_of(request), decision_id)
     return render("decision.html", d=detail.explanation, detail=detail, likeliest=LIKELIEST)
+
+
+@router.get("/decisions/{decision_id}/why")
+def reasons(request: Request, decision_id: EventId) -> str:
+    """What a decision's page leaves to this one, since the log is folded for it: the words, and what came before."""
+    found = reasons_of(service_of(request), decision_id)
+    return render("why.html", d=found.explanation, reasons=found)
+
+
+@router.get("/loops/{loop}/importance")
+def weights(request: Request, loop: LoopName, features: bool = False) -> str:
+    """What set the candidates of a loop apart."""
+    service = service_of(request)
+    last = FOLDED if features else WINDOW
+    found = importance(service.log, loop, last=last, features=features, snapshots=service.snapshots(loop))
+    return render("importance.html", found=found, by_feature=features)
 
 
 def render(template: str, **values: Any) -> str:
@@ -81,6 +103,14 @@ def _signed(number: float) -> str:
     return f"{number:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
+def _slight(number: float) -> str:
+    return f"{number:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _share(number: float) -> str:
+    return f"{100 * number:.1f} %".replace("-", "\N{MINUS SIGN}")
+
+
 def _plain(number: float) -> str:
     return f"{number:.3f}".replace("-", "\N{MINUS SIGN}")
 
@@ -93,5 +123,14 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.filters.update(
-    day=_day, clock=_clock, iso=_iso, percent=_percent, signed=_signed, plain=_plain, short="{:g}".format
+    described=described,
+    day=_day,
+    clock=_clock,
+    iso=_iso,
+    percent=_percent,
+    share=_share,
+    signed=_signed,
+    slight=_slight,
+    plain=_plain,
+    short="{:g}".format,
 )

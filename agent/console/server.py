@@ -59,6 +59,8 @@ def run(home: Path, host: str = HOST, port: int = PORT, *, hosts: Sequence[str] 
 def catch_up(service: Service, over: threading.Event, *, seconds: float = CATCH_UP_SECONDS) -> None:
     """Fold what other processes append, every few seconds until it is over: a decision finds little left to fold.
 
+    Decisions that have waited in vain for feedback are found on the way.
+
     While the log cannot be read, it says so once and keeps trying.
     """
     troubled = False
@@ -66,6 +68,7 @@ def catch_up(service: Service, over: threading.Event, *, seconds: float = CATCH_
         try:
             for loop in service.loops():
                 service.model(loop)
+            service.expire()
             troubled = False
         except Exception as error:  # noqa: BLE001 - a thread that dies goes unnoticed, the next round may do
             if not troubled:

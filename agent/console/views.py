@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.explain import explain
+from agent.ledger import credit_of, rules_of
 from agent.log import Event
-from agent.rewards import SIGNALS, activated, earned
+from agent.rewards import SIGNALS, activated
 from agent.service import Service
 
 MOST_ROWS = 200
@@ -65,6 +66,12 @@ def page_of(
     )
 
 
+def alerts_of(service: Service, *, loop: str | None, since: float) -> list[Event]:
+    """The latest alert of each loop, or of one, of those since a unix time; newest first."""
+    latest = {alert.loop: alert for alert in service.log.read(kinds=("alert",), loop=loop) if alert.at >= since}
+    return sorted(latest.values(), key=lambda alert: -alert.seq)
+
+
 def brief(row: Row) -> dict[str, Any]:
     """A row as the HTTP API gives it."""
     return {
@@ -86,7 +93,7 @@ def brief(row: Row) -> dict[str, Any]:
 def _row(service: Service, event: Event) -> Row:
     body, index = event.body, event.body["index"]
     evidence = service.log.evidence(event)
-    reward = earned(evidence)
+    reward = credit_of(service.log, event, evidence, rules_of(service.log, event.loop))
     return Row(
         seq=event.seq,
         id=event.id,

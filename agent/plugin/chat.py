@@ -16,7 +16,7 @@ from rich.text import Text
 
 from agent import render
 from agent.errors import RejoinderError, Unknown
-from agent.explain import explain
+from agent.explain import why
 from agent.plugin.assistant import Assistant
 from agent.plugin.events import LearningLogBroker
 from agent.plugin.output import AnnotatedOutput
@@ -27,6 +27,7 @@ HELP = """\
 /good       the last reply was right: say so
 /bad        it was not
 /why        how it was chosen: candidates, scores in parts, uncertainty, probability
+/why words  and which of your words spoke for it, which against it
 1, 2, …     press a button
 /help       this list
 /quit       leave (end of file does, too)
@@ -92,8 +93,8 @@ def _command(line: str, conversation: _Conversation, console: Console) -> None:
         elif line in ("/good", "/bad"):
             _thumb(conversation, good=line == "/good")
             console.print("noted, thank you", style="dim")
-        elif line == "/why":
-            _why(conversation, console)
+        elif line.split() in (["/why"], ["/why", "words"]):
+            _why(conversation, console, words=line.endswith("words"))
         else:
             console.print(f"there is no command {line}; /help lists those there are", markup=False)
     except RejoinderError as error:
@@ -105,12 +106,12 @@ def _thumb(conversation: _Conversation, *, good: bool) -> None:
     service.record(signal="thumb", value=int(good), turn=turn, source=_CHANNEL, actor=conversation.id)
 
 
-def _why(conversation: _Conversation, console: Console) -> None:
+def _why(conversation: _Conversation, console: Console, *, words: bool) -> None:
     service, turn = _turn(conversation)
     for number, decision in enumerate(service.log.decisions(column="turn", value=turn)):
         if number:
             console.print()
-        console.print(render.explanation(explain(service.log, decision)))
+        console.print(render.explanation(why(service, decision, words=words)))
 
 
 def _turn(conversation: _Conversation) -> tuple[Service, str]:

@@ -28,6 +28,8 @@ _LONGEST_QUEUE = 100_000
 _RETRY_SECONDS = 1.0
 # Events come while their turn's answer is still to be sent: that goes first.
 _SETTLE_SECONDS = 0.05
+# While events come, decisions that have waited in vain for feedback are looked for this often.
+_EXPIRE_SECONDS = 10.0
 _CLOSING_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class LearningLogBroker(EventBroker):
         self._queue: queue.Queue[Published | None] = queue.Queue(_LONGEST_QUEUE)
         self._transcript = Transcript(behaviour or Behaviour())
         self._dropped = False
+        self._expired = time.monotonic()
         self._writer: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -117,6 +120,18 @@ class LearningLogBroker(EventBroker):
                 _log.exception("an event was not logged")
             finally:
                 self._queue.task_done()
+            self._expire()
+
+    def _expire(self) -> None:
+        if time.monotonic() < self._expired + _EXPIRE_SECONDS:
+            return
+        self._expired = time.monotonic()
+        try:
+            runtime().service().expire()
+        except RejoinderError as error:
+            _log.warning("decisions that waited in vain for feedback: %s", error)
+        except Exception:  # noqa: BLE001 (as above)
+            _log.exception("decisions that waited in vain for feedback")
 
     def _insist(self, write: Callable[[], None]) -> None:
         """Write, trying again for as long as the log is not available. What is written twice counts once."""

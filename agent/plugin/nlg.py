@@ -16,7 +16,7 @@ from rasa.shared.core.domain import Domain
 from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.utils.endpoints import EndpointConfig
 
-from agent.candidates import Reply
+from agent.candidates import ABSTAIN, Reply
 from agent.decision import Situation
 from agent.errors import RejoinderError
 from agent.plugin.runtime import ACTIONS, RESPONSES, Chosen, runtime
@@ -36,7 +36,9 @@ class BanditResponses(TemplatedNaturalLanguageGenerator):
 
     Which variations suit (channel, conditions) and how slots are filled is Rasa's own code. Where two or more suit,
     the loop "responses" chooses. What is sent carries `rejoinder: {turn_id, decision_ids, wording_id}`, by which
-    feedback finds its way back. Options in endpoints.yml: `enabled` and the loop's settings.
+    feedback finds its way back. As an apprentice (`apprentice: true`), or where the loop abstains, the dice decide; an
+    apprentice's `wording_id` is None, and `watched: {decision_id, candidate}` says what it saw. Options in
+    endpoints.yml: `enabled` and the loop's settings.
     """
 
     def __init__(self, endpoint_config: EndpointConfig | None = None, domain: Domain | None = None) -> None:
@@ -80,9 +82,13 @@ class BanditResponses(TemplatedNaturalLanguageGenerator):
             return None
         situation = situation_of(tracker)
         chosen = self._choose(utter_action, suitable, situation)
-        variation = suitable[chosen.candidate] if chosen else random.choice(list(suitable.values()))
-        filled: dict[str, Any] = self._fill_response(copy.deepcopy(variation), slots, **kwargs)
-        filled[_KEY] = _origin(utter_action, situation, chosen)
+        watching = self._settings.apprentice
+        decided = chosen is not None and chosen.candidate in suitable and not watching
+        name = chosen.candidate if chosen and decided else random.choice(list(suitable))
+        filled: dict[str, Any] = self._fill_response(copy.deepcopy(suitable[name]), slots, **kwargs)
+        filled[_KEY] = _origin(utter_action, situation, None if watching else chosen)
+        if watching and chosen is not None and chosen.decision is not None:
+            filled[_KEY]["watched"] = {"decision_id": chosen.decision, "candidate": name}
         return filled
 
     def _suitable(self, utter: str, channel: str, slots: dict[str, Any]) -> dict[str, Variation]:
@@ -97,7 +103,8 @@ class BanditResponses(TemplatedNaturalLanguageGenerator):
         if len(suitable) < 2 or situation is None:
             return None
         try:
-            return runtime().decide(RESPONSES, situation, candidates=list(suitable))
+            live = not self._settings.apprentice
+            return runtime().decide(RESPONSES, situation, candidates=list(suitable), live=live)
         except RejoinderError as error:
             # A customer waits: any wording is better than none.
             _log.error("%s: its wording was not chosen: %s", utter, error)
@@ -116,7 +123,7 @@ def _origin(utter: str, situation: Situation | None, wording: Chosen | None) -> 
     decisions = [
         event.id
         for event in runtime().decisions(situation)
-        if event.loop == ACTIONS and event.body["live"] and event.body["chosen"] == utter
+        if event.loop == ACTIONS and event.body["live"] and event.body["chosen"] in (utter, ABSTAIN)
     ]
     turn = runtime().turn(situation.conversation, situation.message_id)
     return {"turn_id": turn, "decision_ids": [*decisions, *([own] if own else [])], "wording_id": own}

@@ -28,9 +28,10 @@ from rasa.shared.core.events import ActionExecuted
 from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.shared.exceptions import InvalidConfigException
 
-from agent.candidates import Reply
+from agent.candidates import ABSTAIN, Reply
 from agent.errors import InvalidInput
 from agent.plugin import lessons
+from agent.plugin.behaviour import Behaviour
 from agent.plugin.fingerprint import source_of
 from agent.plugin.lessons import Lessons
 from agent.plugin.runtime import ACTIONS, Chosen, encoder, runtime
@@ -42,13 +43,13 @@ _FILE = "lessons.json"
 _PRIORITY = (MEMOIZATION_POLICY_PRIORITY + RULE_POLICY_PRIORITY) / 2
 _KEY = "rejoinder"  # of what we keep in the metadata of Rasa's events
 _RASA_KEYS = {POLICY_PRIORITY, "max_history", "featurizer", "epochs", "finetuning_epoch_fraction"}
-_OWN_KEYS = {"candidates", "enabled"}
+_OWN_KEYS = {"candidates", "enabled", "handover", "handover_intents"}
 _ANSWERED_BY_RASA = (USER_INTENT_BACK, USER_INTENT_RESTART, USER_INTENT_SESSION_START)
 # An untrained candidate's score is 0.4 cosine + 0.6 match of intents: about 0.7 for the right answer of the shipped
 # assistant, 0.97 of whose held-out questions it answers rightly so (0.80 by the cosine alone).
 DEFAULTS = LoopSettings(
     policy="lints",
-    learner={"alpha": 0.05, "prior_slope": 0.4, "prior_intercept": 0.0, "prior_match": 0.6},
+    learner={"alpha": 0.03, "prior_slope": 0.4, "prior_intercept": 0.0, "prior_match": 0.6, "rivals": 2},
     threshold=0.25,
 )
 _log = logging.getLogger(__name__)
@@ -62,9 +63,11 @@ class BanditPolicy(Policy):
     leave the intent to other actions; it is as sure as a rule then (confidence 1.0) but of lower priority, so rules
     and forms go before it. Below the loop's threshold it abstains.
 
-    Configuration: `candidates` (names of actions, or patterns such as `utter_faq_*`; without it the policy is an
-    apprentice that acts on nothing and logs what it would have chosen), `enabled`, and the loop's settings: `policy`,
-    `threshold`, `history`, `encoder`, and the learner's own (`alpha`, `ridge`, `prior_match`, …).
+    Configuration: `candidates` (names of actions, or patterns such as `utter_faq_*`; without it, or with `apprentice`,
+    the policy acts on nothing: it logs what it would have chosen and learns from what was done), `handover` (an action
+    that is a candidate for the `handover_intents`), `enabled`, and the loop's settings: `policy`, `threshold`,
+    `history`, `encoder`, `drift`, those of safety, and the learner's own (`alpha`, `ridge`, `prior_match`, …). Where
+    abstaining is a candidate (`abstain`) and chosen, the other policies answer.
     """
 
     @staticmethod
@@ -75,7 +78,13 @@ class BanditPolicy(Policy):
     @staticmethod
     def get_default_config() -> dict[str, Any]:
         """The configuration unless config.yml says otherwise."""
-        return {POLICY_PRIORITY: _PRIORITY, "candidates": None, "enabled": True}
+        return {
+            POLICY_PRIORITY: _PRIORITY,
+            "candidates": None,
+            "enabled": True,
+            "handover": None,
+            "handover_intents": list(Behaviour.handover_intents),
+        }
 
     @classmethod
     def fingerprint_addon(cls, config: dict[str, Any]) -> str | None:  # noqa: ARG003
@@ -94,8 +103,10 @@ class BanditPolicy(Policy):
         super().__init__(config, model_storage, resource, execution_context)
         self._lessons = learned or Lessons()
         self._enabled = bool(config["enabled"])
-        self._patterns = _patterns(config["candidates"])
+        self._patterns = _names_in(config, "candidates")
+        self._handover, self._handover_intents = _handover(config)
         self._settings = _settings(config)
+        self._acts = self._patterns is not None and not self._settings.apprentice
         self._offered: list[str] | None = None
 
     @classmethod
@@ -138,7 +149,7 @@ class BanditPolicy(Policy):
         if tracker.latest_action_name != ACTION_LISTEN_NAME:
             return self._after(tracker, domain)
         chosen = self._choose(tracker, domain)
-        if chosen is None or self._patterns is None:
+        if chosen is None or chosen.candidate == ABSTAIN or not self._acts:
             return self._prediction(self._default_predictions(domain))
         metadata = {"turn_id": chosen.turn, "decision_id": chosen.decision}
         return self._prediction(_certain(chosen.candidate, domain), action_metadata={_KEY: metadata})
@@ -155,14 +166,13 @@ class BanditPolicy(Policy):
     def _choose(self, tracker: DialogueStateTracker, domain: Domain) -> Chosen | None:
         message = tracker.latest_message
         intent = message.intent.get("name") if message is not None and message.intent else None
-        live = self._patterns is not None
         if message is None or (message.metadata or {}).get("is_external"):
             return None
         situation = situation_of(tracker)
         names = self._candidates(domain)
-        if situation is None or not names or (live and self._is_for_others(intent, names)):
+        if situation is None or not names or (self._acts and self._is_for_others(intent, names)):
             return None
-        return runtime().decide(ACTIONS, situation, candidates=names, live=live)
+        return runtime().decide(ACTIONS, situation, candidates=names, live=self._acts)
 
     def _is_for_others(self, intent: str | None, names: Sequence[str]) -> bool:
         """Whether rules and stories say that no candidate, or always a rule, answers this intent."""
@@ -176,12 +186,34 @@ class BanditPolicy(Policy):
         if self._offered is None:
             names = self._names(domain)
             if names:
-                replies = [_reply(name, domain, self._lessons) for name in names]
+                replies = [self._reply(name, domain) for name in names]
                 runtime().prepare(ACTIONS, self._settings, replies, who="config.yml")
             self._offered = names
         return self._offered
 
+    def _reply(self, name: str, domain: Domain) -> Reply:
+        """An action as a candidate: the words of its name and of all its wordings, and the intents that it answers."""
+        texts = [wording["text"] for wording in domain.responses.get(name, []) if wording.get("text")]
+        shares = dict(self._lessons.shares.get(name, {}))
+        if name == self._handover:
+            shares |= dict.fromkeys(self._handover_intents, 1.0)
+        return Reply(
+            id=name,
+            texts=(_title(name), *dict.fromkeys(texts)),
+            features={f"intent:{intent}": share for intent, share in sorted(shares.items())},
+        )
+
     def _names(self, domain: Domain) -> list[str]:
+        """The actions it may choose among: those that the patterns name, and the one that hands over."""
+        found, handover = self._named(domain), self._handover
+        if handover is None or handover in found:
+            return found
+        if handover not in domain.action_names_or_texts:
+            _log.warning("BanditPolicy: the domain has no action %s to hand over with", handover)
+            return found
+        return [*found, handover]
+
+    def _named(self, domain: Domain) -> list[str]:
         if self._patterns is None:
             asked = _form_questions(domain)
             return [n for n in domain.action_names_or_texts if n.startswith(UTTER_PREFIX) and n not in asked]
@@ -198,14 +230,21 @@ class BanditPolicy(Policy):
         return found
 
 
-def _patterns(given: Any) -> tuple[str, ...] | None:
+def _names_in(config: dict[str, Any], key: str) -> tuple[str, ...] | None:
+    given = config[key]
     if given is None:
         return None
-    if not isinstance(given, list) or not all(isinstance(pattern, str) and pattern for pattern in given):
-        raise InvalidConfigException(
-            f"BanditPolicy: candidates must be a list of actions or patterns such as utter_faq_*; got {given!r}"
-        )
+    if not isinstance(given, list) or not all(isinstance(name, str) and name for name in given):
+        kind = "actions or patterns such as utter_faq_*" if key == "candidates" else "intents"
+        raise InvalidConfigException(f"BanditPolicy: {key} must be a list of {kind}; got {given!r}")
     return tuple(given)
+
+
+def _handover(config: dict[str, Any]) -> tuple[str | None, tuple[str, ...]]:
+    action = config["handover"]
+    if action is not None and (not isinstance(action, str) or not action):
+        raise InvalidConfigException(f"BanditPolicy: handover must be the name of an action; got {action!r}")
+    return action, _names_in(config, "handover_intents") or ()
 
 
 def _settings(config: dict[str, Any]) -> LoopSettings:
@@ -214,17 +253,6 @@ def _settings(config: dict[str, Any]) -> LoopSettings:
         return LoopSettings.of(given, where="BanditPolicy in config.yml", base=DEFAULTS)
     except InvalidInput as error:
         raise InvalidConfigException(str(error)) from error
-
-
-def _reply(name: str, domain: Domain, learned: Lessons) -> Reply:
-    """An action as a candidate: the words of its name and of all its wordings, and the intents that it answers."""
-    texts = [wording["text"] for wording in domain.responses.get(name, []) if wording.get("text")]
-    shares = learned.shares.get(name, {})
-    return Reply(
-        id=name,
-        texts=(_title(name), *dict.fromkeys(texts)),
-        features={f"intent:{intent}": share for intent, share in sorted(shares.items())},
-    )
 
 
 def _title(name: str) -> str:

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
-from agent.candidates import Reply
+from agent.candidates import ABSTAIN, Reply
 from agent.decision import Situation
 from agent.encoder import Encoder
-from agent.errors import LogUnavailable, Unknown
+from agent.errors import LogUnavailable, NoneEligible, Unknown
 from agent.log import Event, LearningLog
 from agent.service import Service
 from agent.settings import LoopSettings, home
@@ -35,7 +35,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Chosen:
-    """The candidate chosen, and the ids under which that is logged; no decision id where it could not be."""
+    """The candidate chosen, and the ids under which that is logged; no decision id where it could not be.
+
+    A candidate `ABSTAIN` stands for none: others answer.
+    """
 
     candidate: str
     turn: str | None = None
@@ -62,6 +65,7 @@ class Runtime:
         self._prepared: set[str] = set()
         self._paused_until = -1.0
         self._failed = False
+        self._said: set[str] = set()
 
     def service(self) -> Service:
         """The service on this home.
@@ -86,16 +90,23 @@ class Runtime:
                 self._pause(error)
 
     def decide(self, loop: str, situation: Situation, *, candidates: Sequence[str], live: bool = True) -> Chosen | None:
-        """Choose among the candidates; None when abstaining. Asked again in a turn, the decision made stands."""
-        if self._clock() >= self._paused_until:
-            try:
-                chosen = self._decide(loop, situation, candidates, live)
-            except LogUnavailable as error:
-                self._pause(error)
-            else:
-                self._resume()
-                return chosen
-        return self._recommend(loop, situation, candidates)
+        """Choose among the candidates; None when abstaining. Asked again in a turn, the decision made stands.
+
+        Where none of the candidates may be chosen, it abstains: a customer waits.
+        """
+        try:
+            if self._clock() >= self._paused_until:
+                try:
+                    chosen = self._decide(loop, situation, candidates, live)
+                except LogUnavailable as error:
+                    self._pause(error)
+                else:
+                    self._resume()
+                    return chosen
+            return self._recommend(loop, situation, candidates)
+        except NoneEligible as error:
+            self._say_once(f"{error}; others answer")
+            return None
 
     def decisions(self, situation: Situation) -> list[Event]:
         """The decisions of the situation's turn that are in the log; none where it cannot be read."""
@@ -127,7 +138,7 @@ class Runtime:
     def _decide(self, loop: str, situation: Situation, candidates: Sequence[str], live: bool) -> Chosen | None:
         service = self._ready(loop)
         for event in self.decisions(situation):
-            if event.loop == loop and event.body["live"] is live and event.body["chosen"] in candidates:
+            if event.loop == loop and event.body["live"] is live and _stands(event, candidates):
                 return Chosen(event.body["chosen"], event.turn, event.id)
         decision = service.decide(loop, situation, candidates=candidates, live=live)
         return None if decision is None else Chosen(decision.chosen, decision.turn, decision.id)
@@ -164,11 +175,23 @@ class Runtime:
                 _log.error("%s; replies go on without being logged or learned from", error)
             self._failed = True
 
+    def _say_once(self, line: str) -> None:
+        with self._lock:
+            if line not in self._said:
+                self._said.add(line)
+                _log.warning(line)
+
     def _resume(self) -> None:
         with self._lock:
             if self._failed:
                 _log.warning("the learning log %s can be written again", self.home / "learning.db")
             self._failed = False
+
+
+def _stands(decision: Event, candidates: Sequence[str]) -> bool:
+    """Whether a decision is an answer to being asked for one of the candidates."""
+    body = decision.body
+    return body["chosen"] in candidates or (body["chosen"] == ABSTAIN and set(candidates) <= set(body["candidates"]))
 
 
 def _prepare(service: Service, name: str, loop: _Loop) -> None:

@@ -8,14 +8,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agent.candidates import ABSTAIN
 from agent.decision import Situation
 from agent.errors import InvalidInput, Unknown
 from agent.plugin.behaviour import Behaviour, Utterance
-from agent.plugin.runtime import runtime
+from agent.plugin.runtime import ACTIONS, runtime
 
 _KEY = "rejoinder"
 # Conversations of which the latest message is remembered, to compare the next with.
 _REMEMBERED = 10_000
+# What Rasa does between turns: it answers nobody.
+_SILENT = ("action_listen", "action_session_start", "action_restart", "action_back")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Transcript:
     """Writes events to the learning log, each as often as it comes: what is there already stays as it is.
 
     Only what Rasa reports as carried out is activated, so a choice that lost against another policy's teaches
-    nothing. Not safe to use from several threads.
+    nothing. What was done where the policy only watched is observed, and teaches that; what was done where it chose to
+    abstain activates the abstaining. Not safe to use from several threads.
     """
 
     def __init__(self, behaviour: Behaviour) -> None:
@@ -52,7 +56,10 @@ class Transcript:
         elif kind == "bot":
             self._bot(event)
         elif kind == "action":
-            self._activate(((event.get("metadata") or {}).get(_KEY) or {}).get("decision_id"))
+            decision = ((event.get("metadata") or {}).get(_KEY) or {}).get("decision_id")
+            self._activate(decision)
+            if decision is None and event.get("name") not in _SILENT:
+                self._witness(event["sender_id"], event.get("name"))
 
     def _user(self, event: Mapping[str, Any]) -> None:
         parse = event.get("parse_data") or {}
@@ -80,7 +87,10 @@ class Transcript:
     def _bot(self, event: Mapping[str, Any]) -> None:
         metadata = event.get("metadata") or {}
         # The wording's decision alone: the action's is activated by what was carried out, below.
-        self._activate((metadata.get(_KEY) or {}).get("wording_id"))
+        origin = metadata.get(_KEY) or {}
+        self._activate(origin.get("wording_id"))
+        if watched := origin.get("watched"):
+            self._observe(watched["decision_id"], watched["candidate"])
         turn = self._turns.get(event["sender_id"])
         if turn is not None and event.get("text"):
             action = metadata.get("utter_action")
@@ -92,6 +102,23 @@ class Transcript:
         if decision:
             with suppress(InvalidInput):  # of another home, or forgotten since
                 runtime().service().activate(decision)
+
+    def _observe(self, decision: str, candidate: str) -> None:
+        with suppress(InvalidInput):  # as above; or something that was no candidate
+            runtime().service().observe(decision, candidate)
+
+    def _witness(self, sender: str, action: str | None) -> None:
+        """What another policy does in a turn, beside what was decided on it."""
+        turn, service = self._turns.get(sender), runtime().service()
+        if turn is None or action is None:
+            return
+        for decision in service.log.decisions(column="turn", value=service.turn(turn.sender, turn.message_id)):
+            if decision.loop != ACTIONS:
+                continue
+            if not decision.body["live"]:
+                self._observe(decision.id, action)
+            elif decision.body["chosen"] == ABSTAIN:
+                self._activate(decision.id)
 
     def _signal(self, before: _Turn, now: _Turn) -> None:
         """Record what the new message says about the reply before it."""

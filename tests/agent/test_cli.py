@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from agent.__main__ import cli, main
-from tests.agent.conftest import asked
+from tests.agent.conftest import HashEncoder, asked
 
 QUESTIONS = """text,label
 Where is my parcel?,delivery_time
@@ -69,6 +71,8 @@ def test_every_command_has_help(run, command):
         (["simulate", "{questions}", "--set", "history=7"], "history must be a number from 0 to 1"),
         (["simulate", "{questions}", "--rounds", "0"], "0 is not in the range"),
         (["explain", "nobody"], "there is no learning log in"),
+        (["explain", "nobody", "--nearest", "0"], "0 is not in the range"),
+        (["importance", "replies"], "there is no learning log in"),
         (["verify"], "there is no learning log in"),
         (["chatt"], "No such command 'chatt'"),
         (["train", "--project", "."], "there is no assistant in .: it has no config.yml"),
@@ -153,10 +157,81 @@ def test_explain_takes_a_decision_apart(run, service):
         assert sum(row["parts"].values()) == pytest.approx(row["expected"], abs=1e-12)
 
 
-def test_explain_of_an_unknown_decision_says_so(run, service):
-    code, _, err = run("explain", "nobody")
+@pytest.mark.parametrize("flags", [(), ("--words", "--nearest", "3", "--recompute")])
+def test_explain_of_an_unknown_decision_says_so(run, service, flags):
+    code, _, err = run("explain", "nobody", *flags)
     assert code == 2
     assert err == "rejoinder: unknown decision 'nobody'\n"
+
+
+@pytest.fixture
+def read(service, monkeypatch):
+    """Commands read texts with the encoder of the tests."""
+    monkeypatch.setattr("agent.service.Service.encoder", lambda self, name: HashEncoder(name))
+
+
+def test_explain_tells_words_neighbours_and_that_the_vector_repeats(run, service, read):
+    for n in range(4):
+        before = service.decide("replies", asked("about my money", message=f"m{n}"), candidates=["refund"])
+        service.record(signal="thumb", value=1, decision=before.id)
+    decision = service.decide("replies", asked("my money, now", message="last"))
+    code, out, _ = run("explain", decision.id, "--words", "--nearest", "2", "--recompute")
+    assert code == 0
+    assert "the folded model gives the logged probabilities again" in out
+    assert f"words for {decision.chosen} against" in out
+    assert re.search(r"money [+-]\d\.\d\d, now", out)
+    assert out.count("about my money") == 2
+    code, out, _ = run("explain", decision.id, "--words", "--nearest", "2", "--recompute", "--json")
+    found = json.loads(out)
+    assert found["recomputed"]["repeats_vector"] is True
+    assert [word["text"] for word in found["words"]["words"]] == ["my", "money", "now"]
+    assert [row["reward"]["value"] for row in found["nearest"]] == [1.0, 1.0]
+    assert "words" not in json.loads(run("explain", decision.id, "--json")[1])
+
+
+def test_explain_of_a_first_message_that_was_redacted(run, service, read):
+    decision = service.decide("replies", asked("write to ann@example.org"), candidates=["refund"])
+    code, out, _ = run("explain", decision.id, "--words", "--nearest", "1")
+    assert code == 0
+    assert "words for refund:" in out
+    assert "[email]" in out
+    assert "approximate" in out
+    assert "no earlier decision of this loop had earned anything" in out
+
+
+def test_importance_lists_parts_and_named_features(run, service):
+    situation = replace(asked(), features={"intent:refund": 0.7})
+    for n in range(3):
+        service.record(signal="thumb", value=n % 2, decision=service.decide("replies", situation).id)
+    code, out, _ = run("importance", "replies", "--features")
+    assert code == 0
+    for word in ("loop replies", "3 decisions", "prior", "own", "own:features", "intent:refund", "changes the best"):
+        assert word in out
+    found = json.loads(run("importance", "replies", "--last", "2", "--json")[1])
+    assert found["decisions"] == 2
+    assert found["features"] == []
+    assert sum(row["share"] for row in found["parts"]) == pytest.approx(1.0)
+
+
+def test_importance_of_what_has_none_says_so(run, service):
+    assert run("importance", "nothing")[::2] == (2, "rejoinder: unknown loop 'nothing'\n")
+    said = "rejoinder: loop 'replies': no decision between two or more candidates yet\n"
+    assert run("importance", "replies")[::2] == (2, said)
+
+
+def test_a_candidate_is_marked_and_the_explanation_says_why_it_could_not_be_chosen(run, service):
+    code, out, _ = run("mark", "replies", "refund", "--state", "blocked", "--no-approve", "--why", "legal", "--json")
+    assert code == 0
+    assert json.loads(out) == {
+        "loop": "replies", "candidate": "refund", "state": "blocked", "approved": False, "version": 1,
+    }  # fmt: skip
+    decision = service.decide("replies", asked())
+    assert "could not be chosen: refund (blocked)" in run("explain", decision.id)[1]
+    assert run("mark", "replies", "refund", "--state", "enabled", "--approve")[0] == 0
+    assert service.model("replies").library.get("refund").state == "enabled"
+    for arguments, says in ((["refund", "--state", "banned"], "banned"), (["nobody", "--approve"], "nobody")):
+        code, _, err = run("mark", "replies", *arguments)
+        assert (code, says in err) == (2, True)
 
 
 def test_verify_ends_with_0_where_all_is_well_and_1_where_not(run, service):

@@ -6,14 +6,17 @@ from hypothesis import strategies as st
 
 from agent.errors import InvalidInput
 from agent.log import Event
-from agent.rewards import SIGNALS, earned, signal
+from agent.rewards import SIGNALS, Rules, earned, signal
+from policies.types import Reward
 
 
-def outcome(id: str, name: str, value: float, *, on: str = "decision") -> Event:
-    return Event(id, "outcome", 1.0, body={"signal": name, "value": value}, **{on: "x"})
+def outcome(id: str, name: str, value: float, *, on: str = "decision", seq: int = 0, at: float = 1.0) -> Event:
+    return Event(id, "outcome", at, body={"signal": name, "value": value}, seq=seq, **{on: "x"})
 
 
 ACTIVATED = Event("a", "activated", 1.0, decision="x")
+EXPIRED = Event("expired:x", "wait_expired", 9.0, decision="x")
+DEFAULT = Rules(default=Reward(0.2, 0.1))
 
 
 def revoked(target: str) -> Event:
@@ -96,6 +99,53 @@ def test_a_correction_is_the_latest_word():
     found = earned([outcome("o1", "thumb", 0), outcome("o2", "thumb", 0), corrected("o1", 1)])
     assert found is not None
     assert found.value == 1.0
+
+
+def test_where_nothing_was_said_in_time_the_default_holds_until_something_is():
+    thumb = outcome("o1", "thumb", 1)
+    assert earned([ACTIVATED], DEFAULT) is None
+    assert earned([EXPIRED], DEFAULT) is None  # never sent
+    assert earned([ACTIVATED, EXPIRED]) is None  # missing feedback is left out
+    waited = earned([ACTIVATED, EXPIRED], DEFAULT)
+    assert waited is not None
+    assert (waited.value, waited.weight, waited.at) == (0.2, 0.1, None)
+    said = earned([ACTIVATED, EXPIRED, thumb], DEFAULT)
+    assert said == earned([thumb, ACTIVATED, EXPIRED], DEFAULT) == earned([thumb])
+    assert earned([ACTIVATED, EXPIRED, thumb, revoked("o1")], DEFAULT) == waited
+
+
+def test_a_loop_weighs_kinds_of_signal_as_it_will():
+    thumb, thanks = outcome("o1", "thumb", 0), outcome("o2", "thanks", 1)
+    rules = Rules(weights={"thumb": 0.0, "thanks": 0.2}, default=Reward(0.5, 0.1))
+    found = earned([thumb, thanks], rules)
+    assert found is not None
+    assert (found.value, found.weight) == (1.0, 0.2)  # a signal switched off outranks nothing
+    assert earned([thumb], rules) is None
+    assert earned([thumb, EXPIRED], rules) == earned([ACTIVATED, EXPIRED], rules)
+
+
+def test_a_conversations_rating_weighs_less_with_each_turn_back_from_its_end():
+    csat = outcome("o", "csat", 5, on="conversation", seq=50)
+    weights = []
+    for later in ((), (10,), (10, 20), (10, 20, 51)):
+        found = earned([ACTIVATED, csat], Rules(decay=0.5), later=later)
+        assert found is not None
+        assert found.value == 1.0
+        weights.append(found.weight)
+    assert weights == [0.5, 0.25, 0.125, 0.125]  # a turn after it is none before it
+    assert earned([ACTIVATED, csat], Rules(decay=0.0), later=(10,)) is None
+    corrected_ = earned([ACTIVATED, csat, corrected("o", 1)], Rules(decay=0.5), later=(10, 60))
+    assert corrected_ is not None
+    assert (corrected_.value, corrected_.weight) == (0.0, 0.25)
+
+
+def test_feedback_dates_from_when_it_was_given():
+    found = earned([outcome("o1", "thanks", 1, at=7.0), outcome("o2", "click", 1, at=5.0)])
+    assert found is not None
+    assert found.at == 7.0
+    last = earned([outcome("o1", "thumb", 1, at=7.0), outcome("o2", "thumb", 1, at=5.0)])
+    assert last is not None
+    assert last.at == 5.0
 
 
 outcomes = st.builds(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 import torch
@@ -163,7 +164,7 @@ def test_a_changed_reply_is_a_new_version_and_old_decisions_keep_theirs(service)
 
 
 def test_a_disabled_reply_is_not_chosen_and_one_that_is_all_there_is_is_refused(service):
-    service.reconcile("replies", [Reply("refund", REPLIES[0].texts, state="disabled")], who="test")
+    service.mark("replies", "refund", state="disabled", who="test")
     for n in range(20):
         assert service.decide("replies", asked(message=f"m{n}")).chosen == "delivery"
     with pytest.raises(InvalidInput, match="none of its 1 candidates is eligible"):
@@ -218,3 +219,52 @@ def test_the_dialogue_is_held_in_blocks_that_come_back_from_the_log(service):
 def test_blocks_that_there_are_not_are_refused():
     with pytest.raises(InvalidInput, match="blocks must be a list out of last_reply, history"):
         LoopSettings(blocks=["mood"])
+
+
+def test_a_conversations_rating_credits_its_turns_the_last_ones_most(service):
+    turns = [service.decide("replies", asked(f"text {n}", message=f"m{n}")) for n in range(3)]
+    again = service.decide("replies", asked("text 2", message="m2"))  # another decision of the last turn
+    elsewhere = service.decide("replies", asked("text 9", message="m9", conversation="c9"))
+    for decision in (*turns, again, elsewhere):
+        service.activate(decision.id)
+    service.record(signal="csat", value=5, conversation="c1")
+    after = service.decide("replies", asked("text 4", message="m4"))
+    service.activate(after.id)
+
+    def weight(decision) -> float | None:
+        reward = explain(service.log, service.decision(decision.id))["reward"]
+        return None if reward is None else reward["weight"]
+
+    csat, decay = SETTINGS.signals["csat"], SETTINGS.csat_decay
+    assert [weight(decision) for decision in (*turns, again)] == [csat * decay**2, csat * decay, csat, csat]
+    assert weight(elsewhere) is weight(after) is None
+    assert verify(service)["ok"]
+
+
+def test_one_person_who_presses_without_end_is_held_back_and_shown(service):
+    service.configure("replies", replace(SETTINGS, share_floor=2.0, burst=3.0), who="test")
+    for n in range(12):
+        decision = service.decide("replies", asked(message=f"m{n}"), candidates=["refund"])
+        service.record(signal="thumb", value=1, decision=decision.id, at=1e6 + 10.0 * n)
+    service.model("replies")
+    fold = service.folds()["replies"]
+    assert fold.capped == 1
+    assert fold.bursts == 2
+    report = verify(service)
+    assert report["ok"], report["problems"]
+    assert report["loops"]["replies"]["capped_persons"] == 1
+    (person,) = report["held"]["replies"]["persons"]
+    assert person["person"] == service.identity.person("p1")
+    assert person["counted"] <= 2.0 < person["weight"]
+    assert [burst["value"] for burst in report["held"]["replies"]["bursts"]] == [1.0, 1.0]
+
+
+def test_feedback_dates_from_the_choice(service, clock, monkeypatch):
+    told = []
+    learner = type(service.model("replies").learner)
+    monkeypatch.setattr(learner, "revise", lambda *_, at, **__: told.append(at))
+    decision = service.decide("replies", asked())
+    clock.now += 1_000.0
+    service.record(signal="thumb", value=1, decision=decision.id, at=clock.now)
+    service.model("replies")
+    assert told == [service.decision(decision.id).at]

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from agent.candidates import Reply
 from agent.console.app import create_app
 from agent.encoder import Encoder
-from agent.log import LearningLog
+from agent.log import Event, LearningLog
 from agent.service import Service
 from agent.settings import LoopSettings
 
@@ -22,6 +22,12 @@ REPLIES = (
     Reply("refund", ("The refund takes five working days.",)),
     Reply("human", ("I will bring in a colleague.",)),
 )
+
+
+def alert(at: float, *, seq: int = 7, loop: str = LOOP) -> Event:
+    """An alert of drift, as a fold raises it."""
+    body = {"direction": "down", "before": 0.02, "after": -0.31, "credits_before": 412, "credits_after": 38}
+    return Event(f"alert:{loop}:{seq}", "alert", at, loop, body=body)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from agent.service import Service
 from agent.settings import LoopSettings
 from agent.verification import verify
+from tests.console.conftest import alert
 
 Decide = Callable[..., dict[str, Any]]
 
@@ -343,6 +344,19 @@ def test_health_and_metrics(client: TestClient, decide: Decide, service: Service
     lines = client.get("/metrics").text.splitlines()
     assert 'rejoinder_fold_lag_events{loop="replies"} 0' in lines
     assert 'rejoinder_credits_total{loop="replies"} 1' in lines
+    service.log.append([alert(at=1.0)])
+    assert 'rejoinder_alerts_total{loop="replies"} 1' in client.get("/metrics").text.splitlines()
+
+
+def test_a_loop_is_made_with_its_watch_for_drift(client: TestClient) -> None:
+    body = {"drift": {"widen": 0.3}, "candidates": [{"id": "a", "text": "Hello."}]}
+    made = client.post("/v1/loops/greetings", json=body)
+    assert made.json()["settings"]["drift"] == {"sensitivity": 0.01, "widen": 0.3, "widen_for": 200}
+    wrong = client.post("/v1/loops/others", json={"drift": {"widen": 2}})
+    assert (wrong.status_code, wrong.json()["error"]) == (
+        422,
+        "loop 'others': drift: widen must be a number from 0 to below 1; got 2",
+    )
 
 
 def test_an_unforeseen_error_is_one_line_too(client: TestClient, service: Service, monkeypatch: Any) -> None:
@@ -350,3 +364,129 @@ def test_an_unforeseen_error_is_one_line_too(client: TestClient, service: Servic
     answer = client.get("/v1/loops")
     assert (answer.status_code, list(answer.json())) == (500, ["error"])
     assert "division" not in answer.text
+
+
+def test_a_decision_is_explained_further_where_that_is_asked_for(client: TestClient, decide: Decide) -> None:
+    before = decide(context={"text": "where is my parcel"})["decision_id"]
+    client.post("/v1/outcomes", json={"decision_id": before, "signal": "thumb", "value": 1})
+    id = decide(context={"text": "my parcel please"})["decision_id"]
+    plain = client.get(f"/v1/decisions/{id}").json()
+    asked = {"words": "true", "nearest": 5, "recompute": "true"}
+    found = client.get(f"/v1/decisions/{id}", params=asked).json()
+    assert plain == {name: value for name, value in found.items() if name not in asked and name != "recomputed"}
+    assert found["recomputed"]["repeats_vector"] is True
+    assert found["recomputed"]["difference"] <= 1e-9
+    assert [word["text"] for word in found["words"]["words"]] == ["my", "parcel", "please"]
+    assert [row["decision_id"] for row in found["nearest"]] == [before]
+    assert found["nearest"][0]["similarity"] > 0.5
+    for wrong in ({"nearest": -1}, {"nearest": 10_000}, {"words": "perhaps"}):
+        assert client.get(f"/v1/decisions/{id}", params=wrong).status_code == 422
+    assert client.get("/v1/decisions/nobody", params=asked).json() == {"error": "unknown decision 'nobody'"}
+
+
+def test_importance_over_a_loop(client: TestClient, decide: Decide) -> None:
+    answer = client.get("/v1/loops/replies/importance")
+    assert (answer.status_code, answer.json()["error"]) == (
+        404,
+        "loop 'replies': no decision between two or more candidates yet",
+    )
+    assert client.get("/v1/loops/nobody/importance").status_code == 404
+    for n in range(3):
+        made = decide(context={"text": f"where is parcel {n}", "features": {"intent:track": 0.5}})
+        client.post("/v1/outcomes", json={"decision_id": made["decision_id"], "signal": "thumb", "value": 1})
+    found = client.get("/v1/loops/replies/importance", params={"last": 2, "features": True}).json()
+    assert found["decisions"] == 2
+    assert sum(row["share"] for row in found["parts"]) == pytest.approx(1.0)
+    assert [row["name"] for row in found["features"]] == ["intent:track"]
+    assert client.get("/v1/loops/replies/importance", params={"last": 0}).status_code == 422
+
+
+def mark(client: TestClient, candidate: str, **body: Any) -> Any:
+    return client.patch(f"/v1/loops/replies/candidates/{candidate}", json={"who": "lead", **body})
+
+
+def test_a_candidate_is_blocked_pinned_and_freed(client: TestClient, decide: Decide, service: Service) -> None:
+    answer = mark(client, "track", state="blocked", why="out of date")
+    assert answer.status_code == 200
+    assert (answer.json()["loop"], answer.json()["id"], answer.json()["state"]) == ("replies", "track", "blocked")
+    made = decide()
+    assert made["probabilities"]["track"] == 0.0
+    rows = client.get(f"/v1/decisions/{made['decision_id']}").json()["candidates"]
+    assert {row["candidate"]: row["barred"] for row in rows} == {"track": "blocked", "refund": None, "human": None}
+    assert mark(client, "human", state="pinned").status_code == 200
+    assert decide()["chosen"] == "human"
+    refused = client.post("/v1/decisions", json={"loop": "replies", "context": CONTEXT, "candidates": ["track"]})
+    assert refused.status_code == 422
+    assert "none of its 1 candidates is eligible (1 blocked)" in refused.json()["error"]
+    for name in ("track", "human"):
+        mark(client, name, state="enabled")
+    assert min(decide()["probabilities"].values()) > 0.0
+    assert verify(service)["ok"]
+
+
+def test_what_comes_over_http_waits_for_approval_in_a_strict_loop(client: TestClient, decide: Decide) -> None:
+    body = {"strict": True, "floor": 0.1, "candidates": [{"id": "a/1", "text": "hello"}, {"id": "b", "text": "hi"}]}
+    made = client.post("/v1/loops/strict", json=body)
+    assert [candidate["approved"] for candidate in made.json()["candidates"]] == [False, False]
+    abstained = decide(loop="strict")
+    assert abstained["chosen"] is None
+    assert "none of its 2 candidates is eligible (2 not approved)" in abstained["reason"]
+    approved = client.patch("/v1/loops/strict/candidates/a/1", json={"approved": True, "who": "lead"})
+    assert approved.json()["approved"] is True
+    assert decide(loop="strict")["probabilities"] == {"a/1": 1.0, "b": 0.0}
+    assert client.post("/v1/loops/strict", json=body).status_code == 200  # the same again takes no approval back
+    assert decide(loop="strict")["chosen"] == "a/1"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "body", "status", "said"),
+    [
+        ("nobody", {"state": "blocked"}, 404, "unknown candidate 'nobody'"),
+        ("track", {"state": "banned"}, 422, "no state is called 'banned'"),
+        ("track", {}, 422, "a mark gives a state"),
+        ("track", {"approved": "yes"}, 422, "approved"),
+        ("track", {"state": "blocked", "who": ""}, 422, "who"),
+    ],
+)
+def test_a_wrong_mark_is_refused(
+    client: TestClient, service: Service, candidate: str, body: Any, status: int, said: str
+) -> None:
+    seq = service.log.last_seq()
+    answer = mark(client, candidate, **body)
+    assert answer.status_code == status
+    assert said in answer.json()["error"]
+    assert service.log.last_seq() == seq
+
+
+def test_an_apprentice_is_told_what_was_done(client: TestClient, decide: Decide, service: Service) -> None:
+    candidates = [{"id": "a", "text": "hello"}, {"id": "b", "text": "hi"}]
+    client.post("/v1/loops/watching", json={"apprentice": True, "candidates": candidates})
+    made = decide(loop="watching", conversation="c", message_id="m")
+    assert made["live"] is False
+    assert client.post(f"/v1/decisions/{made['decision_id']}/activate").status_code == 422
+    done = {"a": "b", "b": "a"}[made["chosen"]]
+    said = client.post(f"/v1/decisions/{made['decision_id']}/observe", json={"candidate": done})
+    assert said.json() == {"decision_id": made["decision_id"], "duplicate": False}
+    client.post("/v1/outcomes", json={"turn_id": made["turn_id"], "signal": "thumb", "value": 1})
+    found = client.get(f"/v1/decisions/{made['decision_id']}").json()
+    assert (found["observed"], found["reward"]["value"]) == (done, 1.0)
+    assert verify(service)["loops"]["watching"]["credited"] == 1
+    wrong = client.post(f"/v1/decisions/{made['decision_id']}/observe", json={"candidate": "c"})
+    assert (wrong.status_code, "none of its candidates" in wrong.json()["error"]) == (422, True)
+
+
+def test_abstaining_is_a_candidate_where_the_loop_has_it(client: TestClient, decide: Decide) -> None:
+    body = {"threshold": 0.99, "abstain": True, "policy": "greedy", "candidates": [{"id": "a", "text": "hello"}]}
+    assert client.post("/v1/loops/shy", json=body).status_code == 201
+    made = decide(loop="shy")
+    assert made["chosen"] == "abstain"
+    assert set(made["probabilities"]) == {"a", "abstain"}
+    assert client.post(f"/v1/decisions/{made['decision_id']}/activate").json()["duplicate"] is False
+
+
+def test_the_dialogue_so_far_is_part_of_a_context(client: TestClient, decide: Decide, service: Service) -> None:
+    made = decide(context={"messages": ["hello", "and when?"], "replies": ["Hi, how can I help?", "It was sent."]})
+    assert set(service.decision(made["decision_id"]).body["context"]["blocks"]) == {"", "last_reply", "history"}
+    body = {"blocks": ["mood"], "candidates": [{"id": "a", "text": "hello"}]}
+    answer = client.post("/v1/loops/blocks", json=body)
+    assert (answer.status_code, "blocks must be a list out of last_reply" in answer.json()["error"]) == (422, True)

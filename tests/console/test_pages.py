@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from agent.console.app import create_app
 from agent.service import Service
+from tests.console.conftest import alert
 
 Decide = Callable[..., dict[str, Any]]
 VOID = {"meta", "link", "img", "rect", "input", "br"}
@@ -63,6 +65,19 @@ def test_without_decisions_the_page_says_what_to_do(make_service: Callable[..., 
     assert "No decisions yet" in empty.text
     assert "Talk to the bot" in empty.text
     assert "table" not in empty.tags
+
+
+def test_an_alert_stands_on_the_first_page_for_a_week(client: TestClient, service: Service, decide: Decide) -> None:
+    assert "drift" not in page(client, "/").text
+    now = time.time()
+    service.log.append([alert(now - 86_400), alert(now - 8 * 86_400, loop="others"), alert(now - 90_000, seq=3)])
+    decide()
+    found = page(client, "/").text
+    words = "replies earn less than expected: \N{MINUS SIGN}0.31 on average over the last 38 credits, +0.02 before"
+    assert found.count(words) == 1
+    assert "others" not in found
+    assert words in page(client, "/?loop=replies").text
+    assert words not in page(client, f"/?before={service.log.last_seq()}").text
 
 
 def test_the_list_shows_what_was_said_chosen_and_earned(client: TestClient, decide: Decide) -> None:
@@ -139,6 +154,61 @@ def test_a_decision_is_taken_apart(client: TestClient, decide: Decide) -> None:
     assert found.tags.count("svg") == 2
 
 
+def test_why_shows_words_neighbours_and_that_the_vector_repeats(client: TestClient, decide: Decide) -> None:
+    first = decide(candidates=["track"], context={"text": "where is my parcel now"})
+    client.post("/v1/outcomes", json={"decision_id": first["decision_id"], "signal": "thumb", "value": 1})
+    made = decide(context={"text": "and my parcel? mail jo@example.com", "features": {"intent:track": 0.5}})
+    id = made["decision_id"]
+    assert f"/decisions/{id}/why" in page(client, f"/decisions/{id}").links
+    answer = client.get(f"/decisions/{id}/why")
+    found = page(client, f"/decisions/{id}/why")
+    words = re.sub(r"\s+", " ", found.text)
+    assert re.search(
+        r'<span class="word (for|against)-[123]">parcel<small>[+\u2212]0\.\d\d</small></span>', answer.text
+    )
+    assert f"Why \u201c{made['chosen']}\u201d?" in words
+    assert "Approximate:" in words
+    assert "jo@example.com" not in words
+    assert "where is my parcel now" in words
+    assert "repeats The log" in words
+    assert f"/decisions/{first['decision_id']}" in found.links
+    # Each word's effect is in words as well: colour alone says nothing to those who do not see it.
+    assert "Each word speaks for" in words
+    first_page = page(client, f"/decisions/{first['decision_id']}/why")
+    assert "Nothing else could have been chosen" in first_page.text
+    assert "There is none yet." in first_page.text
+
+
+def test_without_the_encoder_why_shows_the_rest(client: TestClient, decide: Decide, monkeypatch: Any) -> None:
+    from agent.errors import ModelMissing
+
+    id = decide()["decision_id"]
+
+    def missing(self: Service, name: str) -> None:
+        raise ModelMissing(f"the encoder {name!r} cannot be loaded")
+
+    monkeypatch.setattr(Service, "encoder", missing)
+    found = page(client, f"/decisions/{id}/why")
+    assert "the encoder 'all-MiniLM-L6-v2' cannot be loaded" in found.text
+    assert "repeats" in found.text
+    assert client.get(f"/v1/decisions/{id}", params={"words": True}).status_code == 503
+
+
+def test_importance_is_shown_by_part_and_by_feature(client: TestClient, decide: Decide) -> None:
+    assert "no decision between two or more" in page(client, "/loops/replies/importance", 404).text
+    assert "unknown loop" in page(client, "/loops/nobody/importance", 404).text
+    for text in ("where is my parcel", "I want my money back"):
+        made = decide(context={"text": text, "features": {"intent:track": 0.5}})
+        client.post("/v1/outcomes", json={"decision_id": made["decision_id"], "signal": "thumb", "value": 1})
+    decide(context={"text": "my parcel", "features": {"intent:track": 0.9}})
+    assert "/loops/replies/importance" in page(client, "/?loop=replies").links
+    found = page(client, "/loops/replies/importance")
+    assert {"prior", "own", "own:features"} <= set(re.findall(r"[\w:]+", found.text))
+    assert "intent:track" not in found.text
+    assert "?features=true" in found.links[-1]
+    assert "intent:track" in page(client, "/loops/replies/importance?features=true").text
+
+
 def test_nothing_anybody_says_becomes_markup(client: TestClient, decide: Decide) -> None:
     attack = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
     made = decide(
@@ -148,7 +218,7 @@ def test_nothing_anybody_says_becomes_markup(client: TestClient, decide: Decide)
     id = made["decision_id"]
     client.post("/v1/outcomes", json={"decision_id": id, "signal": "thumb", "value": 1, "event_id": "e"})
     client.delete("/v1/outcomes/e", params={"who": attack, "why": attack})
-    for path in ("/", f"/decisions/{id}"):
+    for path in ("/", f"/decisions/{id}", f"/decisions/{id}/why"):
         found = page(client, path)
         assert attack in found.text
         assert found.tags.count("img") == 1  # the brand's

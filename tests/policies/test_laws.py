@@ -12,7 +12,7 @@ import policies
 from policies import checks
 from policies.simulate import LinearWorld, play
 
-PARTS = ("disjoint", "shared", "hybrid")
+PARTS = ("disjoint", "shared", "hybrid", "calibrated")
 # The prior of a world whose expected rewards are (1 + cosine) / 2.
 WORLD = {"prior_slope": 0.5, "prior_intercept": 0.5, "device": "cpu"}
 ADDITIVE = [name for name in policies.NAMES if policies.create(name).additive]

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from rasa.core.policies.policy import PolicyPrediction
 from rasa.engine.graph import ExecutionContext, GraphSchema
 from rasa.engine.storage.local_model_storage import LocalModelStorage
 from rasa.engine.storage.resource import Resource
@@ -14,6 +15,7 @@ from rasa.shared.core.events import ActionExecuted, Event, UserUttered
 from rasa.shared.core.trackers import DialogueStateTracker
 
 from agent.candidates import Reply
+from agent.plugin.events import LearningLogBroker
 from agent.plugin.lessons import Lessons
 from agent.plugin.policy import BanditPolicy
 
@@ -67,3 +69,17 @@ def conversation(text: str, intent: str, *later: Event, before: tuple[Event, ...
     said = UserUttered(text, ranking[0], parse_data={"intent": ranking[0], "intent_ranking": ranking}, message_id="m1")
     events = [ActionExecuted("action_listen"), *before, said, *later]
     return DialogueStateTracker.from_events("ann", events, slots=DOMAIN.slots, domain=DOMAIN)
+
+
+def chosen(prediction: PolicyPrediction) -> str | None:
+    """The action that a prediction is for; None for no action at all."""
+    best = max(prediction.probabilities)
+    return DOMAIN.action_names_or_texts[prediction.probabilities.index(best)] if best else None
+
+
+def published(tracker: DialogueStateTracker, *later: Event) -> None:
+    """Tell a new broker what is in the tracker, then what came later, as Rasa does when a turn is over."""
+    broker = LearningLogBroker()
+    for event in (*tracker.events, *later):
+        broker.publish({"sender_id": "ann", **event.as_dict()})
+    assert broker.flush()

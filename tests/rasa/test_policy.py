@@ -17,17 +17,11 @@ from rasa.shared.core.events import ActionExecuted, ActiveLoop, Event, UserUtter
 from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.shared.exceptions import InvalidConfigException
 
-from agent.plugin.events import LearningLogBroker
 from agent.plugin.policy import BanditPolicy
 from agent.plugin.runtime import Runtime
-from tests.rasa.components import DOMAIN, conversation, policy
+from tests.rasa.components import DOMAIN, chosen, conversation, policy, published
 
 pytestmark = [pytest.mark.rasa, pytest.mark.slow, pytest.mark.usefixtures("shared")]
-
-
-def chosen(prediction: PolicyPrediction) -> str | None:
-    best = max(prediction.probabilities)
-    return DOMAIN.action_names_or_texts[prediction.probabilities.index(best)] if best else None
 
 
 def test_the_policy_decides_once_in_a_turn_then_waits_for_the_user(tmp_path: Path, shared: Runtime) -> None:
@@ -118,11 +112,7 @@ def test_a_reply_that_another_policy_prevented_learns_nothing(tmp_path: Path, sh
     rule.policy_priority = RULE_POLICY_PRIORITY
     winner = DefaultPolicyPredictionEnsemble().combine_predictions([ours, rule], tracker, DOMAIN)
     assert chosen(winner) == "utter_bye"
-    broker = LearningLogBroker()
-    executed = ActionExecuted("utter_bye", "RulePolicy", 1.0, metadata=winner.action_metadata)
-    for event in (*tracker.events, executed):
-        broker.publish({"sender_id": "ann", **event.as_dict()})
-    assert broker.flush()
+    published(tracker, ActionExecuted("utter_bye", "RulePolicy", 1.0, metadata=winner.action_metadata))
     turn = ours.action_metadata["rejoinder"]["turn_id"]
     shared.service().record(signal="thumb", value=1, turn=turn)
     assert shared.service().log.counts().get("activated", 0) == 0

@@ -1,0 +1,180 @@
+"""Reports: what came of decisions, as events: what was sent or observed, what was said, what people made of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from agent.apprentice import observation
+from agent.decision import Situation
+from agent.errors import InvalidInput, Unknown
+from agent.expiry import EXPIRED
+from agent.identity import Identity
+from agent.log import Appended, Event, LearningLog
+from agent.redaction import redact
+from agent.rewards import signal as signal_named
+
+# Ids that events of other kinds are given, so that repeating them is harmless: an outcome may not take one.
+_OUR_IDS = ("activated:", "alert:", "candidate:", EXPIRED, "message:", "observed:", "revoked:")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An accepted outcome: the id it is known by, and whether it had been delivered before."""
+
+    event_id: str
+    duplicate: bool
+
+
+class Reports:
+    """Takes reports on decisions and appends them to the learning log. Safe to use from several threads."""
+
+    def __init__(self, log: LearningLog, identity: Identity, clock: Callable[[], float]) -> None:
+        self.log, self.identity, self._clock = log, identity, clock
+
+    def activate(self, decision_id: str) -> bool:
+        """Say that the chosen reply was really sent; False when that was known.
+
+        Raises:
+            Unknown: there is no such decision.
+            InvalidInput: the decision was only watched, not acted on.
+        """
+        decision = self.decision(decision_id)
+        if not decision.body["live"]:
+            raise InvalidInput(f"decision {decision_id} was only watched: it cannot be activated")
+        event = Event(f"activated:{decision_id}", "activated", self._clock(), decision.loop, decision=decision_id)
+        return not self.append(event, durable=False).duplicate
+
+    def observe(self, decision_id: str, candidate: str) -> bool:
+        """Say which candidate was used in a watched decision's place; False when that was known.
+
+        Raises:
+            Unknown: there is no such decision.
+            InvalidInput: the decision was acted on itself, or it did not choose from this candidate.
+        """
+        event = observation(self.decision(decision_id), candidate, at=self._clock())
+        return not self.append(event, durable=False).duplicate
+
+    def record(
+        self,
+        *,
+        signal: str,
+        value: float,
+        decision: str | None = None,
+        turn: str | None = None,
+        conversation: str | None = None,
+        event_id: str | None = None,
+        source: str = "api",
+        actor: str | None = None,
+        at: float | None = None,
+    ) -> Recorded:
+        """Log what somebody's reaction says about a decision, a turn or a conversation (give exactly one).
+
+        The same `event_id` delivered again changes nothing. `conversation` and `actor` are in the clear, as the
+        channel names them; `at` is when it happened (unix seconds), now unless given.
+
+        Raises:
+            InvalidInput: an unknown signal, a value out of its range, not exactly one address.
+            Unknown: nothing was decided there.
+            Conflict: the event id was used for another outcome.
+            LogUnavailable: not recorded; deliver it again with the same event id.
+        """
+        signal_named(signal).scaled(value)
+        conversation, turn, decision = self._address(conversation=conversation, turn=turn, decision=decision)
+        body = {"signal": signal, "value": value, "source": source}
+        if actor is not None:
+            body["actor"] = self.identity.person(actor)
+        id = event_id if event_id is not None else new_id()
+        if id.startswith(_OUR_IDS):
+            raise InvalidInput(f"event id {id!r}: ids that begin with {', '.join(_OUR_IDS)} are the log's own")
+        when = self._clock() if at is None else at
+        event = Event(id, "outcome", when, None, conversation, turn, decision, body)
+        return Recorded(id, self.append(event).duplicate)
+
+    def revoke(self, event_id: str, *, who: str, why: str = "") -> Recorded:
+        """Take an outcome back: the model becomes what it would be without it."""
+        return self._take_back("revoked", event_id, {"who": who, "why": why})
+
+    def correct(self, event_id: str, *, value: float, who: str, why: str = "") -> Recorded:
+        """Replace an outcome's value."""
+        signal_named(self._outcome(event_id).body["signal"]).scaled(value)
+        return self._take_back("correction", event_id, {"value": value, "who": who, "why": why})
+
+    def hear(self, situation: Situation, *, who: str = "user", part: int = 0) -> bool:
+        """Log a message, its words redacted; False when it was there already.
+
+        `part` counts the messages that one side sends in a turn, from 0.
+        """
+        conversation, turn = self.identity.place(situation.conversation, situation.message_id)
+        if conversation is None or turn is None:
+            raise InvalidInput("a message needs a conversation and a message id")
+        body = {
+            "who": who,
+            "text": redact(situation.messages[-1]),
+            "channel": situation.channel,
+            "features": dict(situation.features),
+        }
+        if situation.person is not None:
+            body["person"] = self.identity.person(situation.person)
+        id = f"message:{turn}:{who}" + (f":{part}" if part else "")
+        event = Event(id, "message", self._clock(), conversation=conversation, turn=turn, body=body)
+        return not self.append(event, durable=False).duplicate
+
+    def decision(self, decision_id: str) -> Event:
+        """A decision's event.
+
+        Raises:
+            Unknown: there is no such decision.
+        """
+        event = self.log.event(decision_id)
+        if event is None or event.kind != "decision":
+            raise Unknown(f"unknown decision {decision_id!r}")
+        return event
+
+    def turn(self, conversation: str, message_id: str) -> str:
+        """The id of the turn that answers this message."""
+        return self.identity.turn(conversation, message_id)
+
+    def append(self, event: Event, *, durable: bool = True) -> Appended:
+        """Append one event; `durable` waits for the disk."""
+        return self.log.append([event], durable=durable)[0]
+
+    def _address(self, **given: str | None) -> tuple[str | None, str | None, str | None]:
+        """The one address given, as (conversation, turn, decision); something must have been decided there."""
+        named = {column: value for column, value in given.items() if value is not None}
+        if len(named) != 1:
+            raise InvalidInput(f"an outcome is about exactly one of {', '.join(given)}; got {len(named)}")
+        ((column, value),) = named.items()
+        key = self.identity.conversation(value) if column == "conversation" else value
+        if not self.log.decisions(column=column, value=key):
+            raise Unknown(f"unknown {column} {value!r}: nothing was decided there")
+        found = {**given, column: key}
+        return found["conversation"], found["turn"], found["decision"]
+
+    def _outcome(self, event_id: str) -> Event:
+        event = self.log.event(event_id)
+        if event is None or event.kind != "outcome":
+            raise Unknown(f"unknown outcome {event_id!r}")
+        return event
+
+    def _take_back(self, kind: str, event_id: str, body: dict[str, Any]) -> Recorded:
+        target = self._outcome(event_id)
+        # Revoking is final, so its id is the outcome's; corrections may follow one another.
+        id = f"{kind}:{event_id}" if kind == "revoked" else new_id()
+        event = Event(
+            id,
+            kind,
+            self._clock(),
+            conversation=target.conversation,
+            turn=target.turn,
+            decision=target.decision,
+            body={"event_id": event_id, **body},
+        )
+        return Recorded(id, self.append(event).duplicate)
+
+
+def new_id() -> str:
+    """An id that no other event has."""
+    return uuid.uuid4().hex
