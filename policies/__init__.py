@@ -54,8 +54,8 @@ def create(name: str, **settings: Any) -> Learner:
     vector and the context's; 0 where it has no vector. prior_match: added per product of features of the same
     name. rivals, rival_weight: for loops where one candidate is right: of how many of the best-scored others a reward
     is taken to say that they would have earned nothing, and how much that counts. device: "auto", "cpu" or "cuda".
-    Of some: alpha (linucb, linucb_hybrid, lints, logistic): how much uncertainty counts as promise: an amount of
-    exploration, not of noise; in bootstrapped, by how much of the prior's deviation untrained replicas differ.
+    Of some: alpha (linucb, linucb_hybrid, lints, logistic, bootstrapped): how much uncertainty counts as promise: an
+    amount of exploration, not of noise.
     gamma, gamma_exponent (squarecb): a gap counts gamma * rewards^exponent; elimination: deviations by which a
     candidate must be worse to be left out, 0 leaves none out. replicas (bootstrapped): 2 to 256.
     members (ensemble): names of linear learners, or mappings of "policy" and what sets how it explores; weighing:

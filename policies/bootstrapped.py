@@ -1,9 +1,10 @@
 """Bootstrapped Thompson sampling: replicas of the linear learner that were taught differently, and vote.
 
 Each replica sees a reward twice or not at all, by a fair coin of its own (double or nothing: Eckles and Kaptein 2014),
-so that replicas differ by as much as the rewards' own noise lets them, whatever that is. What no reward has told them
-they differ by, too: each starts from a random function of its own, drawn from the prior, and learns what rewards add
-to it (Osband and Van Roy 2015; randomised priors: Osband, Aslanides and Cassirer 2018).
+so that replicas differ by as much as the rewards' own noise makes them, whatever that is. About what no reward has told
+them they differ, too: each starts from a random function of its own, drawn from the prior, and learns what rewards
+add to it (Osband and Van Roy 2015; randomised priors: Osband, Aslanides and Cassirer 2018). One model that sees
+every reward once, from no random function, is the estimate around which they differ.
 """
 
 from __future__ import annotations
@@ -26,67 +27,73 @@ from policies.types import Candidate, Context, InvalidInput, Reward, Scores
 
 
 class BootstrappedLearner(ResidualLearner):
-    """J replicas; a candidate is chosen as often as it is the best to one of them."""
+    """An estimate and J replicas; a candidate is chosen as often as it is the best to one of them."""
 
     additive: ClassVar[bool] = False
     kind: ClassVar[str] = "bootstrapped"
-    meaning: ClassVar[tuple[str, ...]] = (*ResidualLearner.meaning, "replicas", "alpha")
+    meaning: ClassVar[tuple[str, ...]] = (*ResidualLearner.meaning, "replicas")
+
+    @property
+    def model_count(self) -> int:
+        """How many models learn: the estimate, then the replicas."""
+        return 1 + int(self.settings["replicas"])
 
     def scores(self, context: Context, candidates: Sequence[Candidate], *, at: float = 0.0) -> Scores:
-        """Score by the parts of the linear learner, each the mean over replicas; `replicas` holds what each thinks.
+        """Score by the parts of the linear learner; `replicas` holds what each replica expects.
 
-        Random functions are no part of the estimate: over all replicas they sum to 0. Variance and covariance are
-        those of an equal mixture of the replicas' posteriors: between them, and within.
+        The deviation is that of the replicas around the estimate, which is the bootstrap's standard error.
         """
         check_candidates(candidates)
         seen, field = self._features.see(context), self._prior.prepare(candidates)
-        parts = self._prior.parts(seen, field)
-        start, step = torch.stack(list(parts.values())).sum(dim=0), self._forgetting.step(at)
-        found = [model.score(seen, field, {}, step=step) for model in self._models]
-        for name in found[0].parts:
-            parts[name] = torch.stack([scores.parts[name] for scores in found]).mean(dim=0)
-        replicas = start + self._random(seen, field) + torch.stack([scores.mean for scores in found])
-        between = replicas - replicas.mean(dim=0)
-        variance = torch.stack([scores.deviation.square() for scores in found]) + between.square()
-        covariances = [scores.covariance for scores in found if scores.covariance is not None]
-        covariance = torch.stack(covariances).mean(dim=0) if covariances else None
-        if covariance is not None:
-            covariance = torch.addmm(covariance, between.T, between, alpha=1.0 / len(found))
-        return Scores(parts, variance.mean(dim=0).sqrt(), covariance, replicas=replicas)
+        prior, step = self._prior.parts(seen, field), self._forgetting.step(at)
+        estimate, *found = [model.score(seen, field, dict(prior), step=step) for model in self._models]
+        replicas = torch.stack([scores.mean for scores in found]).add_(self._random(seen, field))
+        differ = replicas - estimate.mean
+        covariance = differ.T @ differ / len(found) if estimate.covariance is not None else None
+        return Scores(estimate.parts, differ.square().mean(dim=0).sqrt(), covariance, replicas=replicas)
 
     def _explore(self, scores: Scores) -> Tensor:
+        """Let replicas vote, each as far from the estimate as `alpha` says.
+
+        One replica's worth of votes is spread evenly at first, and ever less with the square root of the rewards:
+        what never ended would cost the same for ever.
+        """
         assert scores.replicas is not None
-        return exploration.votes(scores.replicas)
+        samples = torch.lerp(scores.mean.expand_as(scores.replicas), scores.replicas, self.settings["alpha"])
+        return exploration.votes(samples, 1.0 / math.sqrt(1.0 + self.count))
 
     def _replace(self, seen: Seen, candidate: Candidate, old: Reward | None, new: Reward | None, step: int) -> None:
         if new is None or new.weight == 0.0:
             return
         field = self._prior.prepare((candidate,))
-        expected = self._prior.of(seen, field) + self._random(seen, field)[:, 0]
-        weight = 2.0 * new.weight
-        responses = ((new.value - expected) * weight).tolist()
-        if not (all(map(math.isfinite, responses)) and math.isfinite(weight) and math.isfinite(1.0 / weight)):
+        replicas = self.settings["replicas"]
+        expected = self._prior.of(seen, field)
+        starts = [expected, *(self._random(seen, field)[:, 0] + expected).tolist()]
+        weights = [1.0, *(2.0 if heads else 0.0 for heads in coins(self.count, replicas))]
+        lessons = [
+            (model, weight * new.weight, weight * new.weight * (new.value - start))
+            for model, weight, start in zip(self._models, weights, starts, strict=True)
+            if weight
+        ]
+        if not all(math.isfinite(1.0 / weight) and math.isfinite(response) for _, weight, response in lessons):
             raise InvalidInput(f"reward: {new} is too large or too small to learn from")
-        for model, heads, response in zip(self._models, coins(self.count, len(responses)), responses, strict=True):
-            if heads:
-                model.update(seen, field, weight=weight, response=response, step=step)
+        for model, weight, response in lessons:
+            model.update(seen, field, weight=weight, response=response, step=step)
 
     def _random(self, seen: Seen, field: Field) -> Tensor:
-        """The replicas' random functions (J, k): linear in x, of `alpha` times the prior's deviation everywhere."""
-        parts, point, count = self.settings["parts"], seen.point, len(self._models)
-        scale = self.settings["alpha"] / math.sqrt(self.settings["ridge"])
-        total = torch.zeros(count, len(field.candidates), dtype=torch.float64, device=self.device)
+        """The replicas' random functions (J, k): linear in x, with the prior's variance everywhere."""
+        parts, spans, replicas = self.settings["parts"], seen.point.spans, self.settings["replicas"]
+        total = torch.zeros(replicas, len(field.candidates), dtype=torch.float64, device=self.device)
         if parts != "shared":
             for index, candidate in enumerate(field.candidates):
-                for name, (start, stop) in point.spans.items():
-                    weights = _random_weights(f"{candidate.id}\0{name}", stop - start, count).to(self.device)
-                    total[:, index].addmv_(
-                        weights, point.x[start:stop], alpha=scale * math.sqrt(self.settings["degree"])
-                    )
+                for name, (start, stop) in spans.items():
+                    weights = _random_weights(f"{candidate.id}\0{name}", stop - start, replicas).to(self.device)
+                    total[:, index].addmv_(weights, seen.point.x[start:stop])
+            total.mul_(math.sqrt(self.settings["degree"]))
         if parts != "disjoint":
             z = self._common(seen, field)
-            total.addmm_(_random_weights("", z.shape[1], count).to(self.device), z.T, alpha=scale)
-        return total
+            total.addmm_(_random_weights("", z.shape[1], replicas).to(self.device), z.T)
+        return total.div_(math.sqrt(self.settings["ridge"]))
 
 
 def coins(number: int, count: int) -> list[bool]:

@@ -123,12 +123,15 @@ def thompson_joint(mean: Tensor, covariance: Tensor, alpha: float, draws: int = 
     return votes(samples)
 
 
-def votes(samples: Tensor) -> Tensor:
-    """How often each of k candidates is the largest in samples (n, k); ties share, and one sample is spread evenly."""
+def votes(samples: Tensor, spread: float = 1.0) -> Tensor:
+    """How often each of k candidates is the largest in samples (n, k); ties share.
+
+    spread: how many samples' worth of probability is spread evenly beside them, so that no candidate has 0.
+    """
     n, k = samples.shape
     best = (samples == samples.max(dim=1, keepdim=True).values).to(samples.dtype)
     share = (best / best.sum(dim=1, keepdim=True)).sum(dim=0)
-    return (share + 1.0 / k) / (n + 1)
+    return (share + spread / k) / (n + spread)
 
 
 @functools.lru_cache(maxsize=32)

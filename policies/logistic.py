@@ -1,10 +1,10 @@
 """Logistic Thompson sampling for rewards in [0, 1], such as yes or no.
 
 The log-odds of candidate a in context c are `logit prior(c, a)` plus what the linear learner's models add (`f_a(x)`,
-`z.beta` or both), under the same Gaussian priors; a reward r of weight w has the likelihood (p^r (1 - p)^(1 - r))^w. The
-posterior is kept normal by Laplace's method, reward by reward (Chapelle and Li 2011; MacKay 1992): given the mean m and
-the variance v of f at x so far, the mode of f after the reward solves m* = m + v w (r - p(m*)), and the reward counts as
-an observation of f with the precision h = w p(m*) (1 - p(m*)) whose value makes m* the new mean.
+`z.beta` or both), under the same Gaussian priors; a reward r of weight w has the likelihood (p^r (1 - p)^(1 - r))^w.
+The posterior is kept normal by Laplace's method, reward by reward (Chapelle and Li 2011; MacKay 1992): given the mean m
+and the variance v of f at x so far, the mode of f after the reward solves m* = m + v w (r - p(m*)), and the reward counts
+as an observation of f with the precision h = w p(m*) (1 - p(m*)) whose value makes m* the new mean.
 """
 
 from __future__ import annotations
@@ -76,7 +76,14 @@ class LogisticLearner(ResidualLearner):
             given[name], below = cut - below, cut
         return given
 
-    def _replace(self, seen: Seen, candidate: Candidate, old: Reward | None, new: Reward | None, step: int) -> None:
+    def _replace(
+        self,
+        seen: Seen,
+        candidate: Candidate,
+        old: Reward | None,  # noqa: ARG002 (never one)
+        new: Reward | None,
+        step: int,
+    ) -> None:
         if new is None or new.weight == 0.0:
             return
         if not 0.0 <= new.value <= 1.0:

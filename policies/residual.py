@@ -89,6 +89,11 @@ class ResidualLearner(Learner):
         """The share of choices spread evenly now."""
         return exploration.epsilon_at(self.settings, self.count)
 
+    @property
+    def model_count(self) -> int:
+        """How many models learn."""
+        return 1
+
     # choosing
 
     def distribution(self, scores: Scores, eligible: Sequence[bool]) -> Tensor:
@@ -233,7 +238,7 @@ class ResidualLearner(Learner):
                 return Hybrid(shape, self._common)
             return Shared(shape, self._prior) if parts == "shared" else Disjoint(shape, self._features)
 
-        return tuple(make() for _ in range(self.settings.get("replicas", 1)))
+        return tuple(make() for _ in range(self.model_count))
 
 
 def device_of(name: str) -> torch.device:
