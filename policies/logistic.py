@@ -3,8 +3,8 @@
 The log-odds of candidate a in context c are `logit prior(c, a)` plus what the linear learner's models add (`f_a(x)`,
 `z.beta` or both), under the same Gaussian priors; a reward r of weight w has the likelihood (p^r (1 - p)^(1 - r))^w.
 The posterior is kept normal by Laplace's method, reward by reward (Chapelle and Li 2011; MacKay 1992): given the mean m
-and the variance v of f at x so far, the mode of f after the reward solves m* = m + v w (r - p(m*)), and the reward counts
-as an observation of f with the precision h = w p(m*) (1 - p(m*)) whose value makes m* the new mean.
+and the variance v of f at x so far, the mode of f after the reward solves m* = m + v w (r - p(m*)), and the reward
+counts as an observation of f with the precision h = w p(m*) (1 - p(m*)) whose value makes m* the new mean.
 """
 
 from __future__ import annotations

@@ -24,8 +24,13 @@ from agent.plugin.situation import situation_of
 from agent.settings import LoopSettings
 
 _KEY = "rejoinder"  # of what we add to a message; it reaches the channel and the tracker
-# Wordings of one response say the same: which of them is liked does not show in how near its words are.
-DEFAULTS = LoopSettings(policy="lints", learner={"alpha": 0.25, "prior_slope": 0.0, "prior_intercept": 0.5})
+# Wordings of one response say the same: which of them is liked does not show in how near its words are, and hangs on
+# the message far more than on what went before.
+DEFAULTS = LoopSettings(
+    policy="lints",
+    learner={"alpha": 0.15, "prior_slope": 0.0, "prior_intercept": 0.5, "feature_scale": 0.0},
+    blocks=(),
+)
 _log = logging.getLogger(__name__)
 
 Variation = dict[str, Any]

@@ -49,7 +49,16 @@ _ANSWERED_BY_RASA = (USER_INTENT_BACK, USER_INTENT_RESTART, USER_INTENT_SESSION_
 # assistant, 0.97 of whose held-out questions it answers rightly so (0.80 by the cosine alone).
 DEFAULTS = LoopSettings(
     policy="lints",
-    learner={"alpha": 0.03, "prior_slope": 0.4, "prior_intercept": 0.0, "prior_match": 0.6, "rivals": 2},
+    learner={
+        "alpha": 0.03,
+        "prior_slope": 0.4,
+        "prior_intercept": 0.0,
+        "prior_match": 0.6,
+        "rivals": 2,
+        # A question is answered by what it says; what went before tells in small talk and follow-ups.
+        "scales": {"last_reply": 0.5, "history": 0.3},
+        "feature_scale": 0.2,
+    },
     threshold=0.25,
 )
 _log = logging.getLogger(__name__)
