@@ -62,7 +62,14 @@ class BootstrappedLearner(ResidualLearner):
         samples = torch.lerp(scores.mean.expand_as(scores.replicas), scores.replicas, self.settings["alpha"])
         return exploration.votes(samples, 1.0 / math.sqrt(1.0 + self.count))
 
-    def _replace(self, seen: Seen, candidate: Candidate, old: Reward | None, new: Reward | None, step: int) -> None:
+    def _replace(
+        self,
+        seen: Seen,
+        candidate: Candidate,
+        old: Reward | None,  # noqa: ARG002 (never one)
+        new: Reward | None,
+        step: int,
+    ) -> None:
         if new is None or new.weight == 0.0:
             return
         field = self._prior.prepare((candidate,))

@@ -218,7 +218,7 @@ def blocks_may_come_late(make: Maker, *, seed: int = 0) -> None:
 
 
 def adopting_is_a_prior(make: Maker, *, seed: int = 0) -> None:
-    """Adopted whole, what another knows is known; adopted in part, it is less certain. Only who knows nothing adopts."""
+    """Adopted whole, what another knows is known; in part, it is less certain. Only who knows nothing adopts."""
     world, teacher = _world(seed), _trained(make, seed)
     whole, half = make(), make()
     whole.adopt(teacher.state_dict(), strength=1.0)

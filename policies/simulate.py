@@ -16,9 +16,9 @@ class LinearWorld:
 
     Context vectors are random unit vectors (d,), and so are the w_a. Rewards have noise of a given deviation and are
     cut to [0, 1], or are 1 with the expected probability and else 0 (binary). Candidates carry no vector
-    (meaning="none"), w_a itself ("telling": the reward grows with the cosine), or w_a with some signs turned, the same for all
-    ("misleading": the cosine deceives, but a shared model can learn which signs to turn back). Everything is drawn from
-    the seed: two worlds of one seed are the same world, step by step.
+    (meaning="none"), w_a itself ("telling": the reward grows with the cosine), or w_a with some signs turned, the same
+    for all ("misleading": the cosine deceives, but a shared model can learn which signs to turn back). Everything is
+    drawn from the seed: two worlds of one seed are the same world, step by step.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from policies.simulate import LinearWorld, play
 
 PARTS = ("disjoint", "shared", "hybrid", "calibrated")
 # The prior of a world whose expected rewards are (1 + cosine) / 2.
-WORLD = {"prior_slope": 0.5, "prior_intercept": 0.5, "device": "cpu"}
+WORLD = {"prior_slope": 0.5, "prior_intercept": 0.5, "device": "auto"}
 ADDITIVE = [name for name in policies.NAMES if policies.create(name).additive]
 REFOLDED = [name for name in policies.NAMES if name not in ADDITIVE]
 every_name = pytest.mark.parametrize("name", policies.NAMES)
