@@ -43,6 +43,9 @@ LEARNERS = (
     {"policy": "linucb_hybrid", "learner": {"half_life": 60.0}},
     {"policy": "squarecb", "learner": {"half_life": 100.0, "rivals": 1}},
     {"policy": GRADIENT},
+    {"policy": "logistic"},
+    {"policy": "bootstrapped", "learner": {"replicas": 3}},
+    {"policy": "ensemble"},
 )
 loops = st.builds(
     lambda learner, *rewards: tuple(LoopSettings(**learner, **given) for given in rewards),

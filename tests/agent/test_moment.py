@@ -50,6 +50,10 @@ def test_any_decision_of_any_history_comes_out_again(history):
     [
         LoopSettings(policy="linucb", learner={"parts": "shared"}),
         LoopSettings(policy="linucb_hybrid"),
+        LoopSettings(policy="linucb", learner={"parts": "calibrated", "rivals": 1}),
+        LoopSettings(policy="logistic"),
+        LoopSettings(policy="bootstrapped", learner={"replicas": 4}),
+        LoopSettings(policy="ensemble"),
         LoopSettings(policy="squarecb", learner={"epsilon": 0.1, "epsilon_decay": 5}),
         LoopSettings(policy="lints", learner={"half_life": 20.0, "degree": 2}, history=0.5),
     ],
