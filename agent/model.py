@@ -15,7 +15,7 @@ from torch import Tensor
 
 import policies
 from agent.apprentice import taught
-from agent.candidates import LIBRARY, Library, blend, candidate
+from agent.candidates import ABSTAIN, LIBRARY, Library, blend, candidate
 from agent.checkpoints import Checkpoints
 from agent.drift import Drift
 from agent.errors import InvalidInput, Unknown
@@ -279,6 +279,8 @@ class Model:
             offered.append(self.offer(id, version=version, eligible=eligible))
         expected = [sum(parts) for parts in zip(*body["parts"].values(), strict=True)]
         others = [i for i, eligible in enumerate(body["eligible"]) if eligible and i != body["index"]]
+        # Abstaining rivals none: whoever answers then may give any of the replies.
+        others = [i for i in others if ABSTAIN not in (body["chosen"], offered[i].id)]
         others.sort(key=lambda i: -expected[i])
         return Offer(offered, body["propensity"], [offered[i] for i in others])
 

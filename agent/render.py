@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -16,17 +18,9 @@ _FAINT = 0.005  # a cue weaker than this would be shown as 0.00
 
 def explanation(found: dict[str, Any]) -> RenderableType:
     """A decision taken apart, as `agent.explain` gives it: the candidates, and whatever else was asked for."""
-    names = list(found["candidates"][0]["parts"])
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("candidate", overflow="fold")
-    for name in (*names, "expected", "±", "probability"):
-        table.add_column(name, justify="right", no_wrap=True)
     common = _common([row["candidate"] for row in found["candidates"]])
     shown = [row for row in found["candidates"] if row["eligible"]][:_SHOWN]
-    for row in shown:
-        cells = [f"{row['parts'][name]:+.3f}" for name in names]
-        cells += [f"{row['expected']:.3f}", f"{row['deviation']:.3f}", f"{row['probability']:.3f}"]
-        table.add_row(row["candidate"].removeprefix(common), *cells, style="bold" if row["chosen"] else None)
+    table = _Candidates(shown, common)
     barred = [row for row in found["candidates"] if not row["eligible"]]
     lines: list[RenderableType] = [_headline(found), table]
     if rest := len(found["candidates"]) - len(barred) - len(shown):
@@ -85,6 +79,37 @@ def _clock(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
+@dataclass(frozen=True)
+class _Candidates:
+    """Candidates with the parts of their scores: a column each where there is room for them, else a line of them."""
+
+    rows: Sequence[dict[str, Any]]
+    common: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = self._table(columns=True)
+        needed = console.measure(wide, options=options.update(max_width=1_000)).minimum
+        yield wide if needed <= options.max_width else self._table(columns=False)
+
+    def _table(self, *, columns: bool) -> Table:
+        names = list(self.rows[0]["parts"])
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("candidate", overflow="fold")
+        for name in (*(names if columns else ()), "expected", "±", "probability"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in self.rows:
+            parts = {name: f"{row['parts'][name]:+.3f}" for name in names}
+            told = (f"{row['expected']:.3f}", f"{row['deviation']:.3f}", f"{row['probability']:.3f}")
+            name = Text(row["candidate"].removeprefix(self.common))
+            if not columns:
+                name.append(
+                    "\n" + "  ".join(f"{part}\N{NO-BREAK SPACE}{value}" for part, value in parts.items()),
+                    style="dim not bold",
+                )
+            table.add_row(name, *(parts.values() if columns else ()), *told, style="bold" if row["chosen"] else None)
+        return table
+
+
 def _common(names: list[str]) -> str:
     """What all names begin with up to a slash: of the wordings of one response its name, which the headline tells."""
     head = "".join(names[0].rpartition("/")[:2])
@@ -131,7 +156,11 @@ def _outcomes(found: dict[str, Any]) -> list[Text]:
 
 def _recomputed(found: dict[str, Any]) -> list[RenderableType]:
     if found["repeats_vector"]:
-        return [Text(f"the folded model gives the logged probabilities again (within {found['difference']:.1g})")]
+        return [
+            Text(
+                f"the folded model gives the logged probabilities again (largest difference {found['difference']:.1g})"
+            )
+        ]
     gap = f"{found['difference']:.3g} (expected rewards by {found['expected_difference']:.3g})"
     return [Text(f"the folded model gives other probabilities than those logged, by up to {gap}", style="bold red")]
 
@@ -142,10 +171,11 @@ def _words(found: dict[str, Any]) -> list[RenderableType]:
         head.append(f" against {found['runner_up']}")
     head.append(f": {found['margin']:+.3f} ahead, without any words {found['margin_without_words']:+.3f}", style="dim")
     line, end = Text("  "), 0
+    least = max([_FAINT, *(abs(word["effect"]) / 10 for word in found["words"])])  # what is weaker says little
     for word in found["words"]:
         line.append(found["text"][end : word["start"]])
         effect = word["effect"]
-        telling = abs(effect) >= _FAINT
+        telling = abs(effect) >= least
         line.append(word["text"], style=("bold green" if effect > 0 else "bold red") if telling else None)
         if telling:
             line.append(f" {effect:+.2f}", style="dim")

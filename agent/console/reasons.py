@@ -11,7 +11,7 @@ from agent.explain import why
 from agent.service import Service
 
 NEAREST = 8
-_FAINT = 0.005  # an effect weaker than this would be shown as 0.00
+_FAINT = 0.1  # of the strongest effect: what is weaker says little, and stays unmarked
 _LEVELS = 3
 _STRONG = 0.05  # the strongest word of a message in which no word says much is not shown as a strong one
 
@@ -63,7 +63,7 @@ def pieces(words: Mapping[str, Any]) -> Iterator[Piece]:
 
 
 def _shade(effect: float, strongest: float) -> str:
-    if abs(effect) < _FAINT:
+    if abs(effect) < _FAINT * strongest:
         return ""
     level = min(_LEVELS, 1 + int(_LEVELS * abs(effect) / strongest))
     return f"{'for' if effect > 0 else 'against'}-{level}"

@@ -170,6 +170,23 @@ def test_abstaining_is_chosen_and_learned_from_like_any_other(shy):
     assert verify(shy)["ok"]
 
 
+def test_abstaining_rivals_no_reply(shy):
+    learner = {**SETTINGS.learner, "alpha": 0.0, "rivals": 2}
+    shy.configure("replies", LoopSettings(policy="linucb", learner=learner, threshold=0.6, abstain=True), who="test")
+    own = {}
+    for state in ("enabled", "blocked"):
+        shy.mark("replies", ABSTAIN, state=state, who="lead")
+        decision = shy.decide("replies", asked(message=state))
+        shy.record(signal="thumb", value=1, decision=decision.id)
+        rows = explain(shy.log, shy.decision(shy.decide("replies", asked(message=f"{state} again")).id))["candidates"]
+        own[state] = {row["candidate"]: row["expected"] - row["parts"]["prior"] for row in rows}
+    assert own["enabled"][ABSTAIN] > 0.0
+    assert own["enabled"]["refund"] == own["enabled"]["delivery"] == 0.0
+    assert own["blocked"][ABSTAIN] == own["enabled"][ABSTAIN]
+    assert sorted(x > 0.0 for x in (own["blocked"]["refund"], own["blocked"]["delivery"])) == [False, True]
+    assert verify(shy)["ok"]
+
+
 def test_abstaining_ceases_to_be_a_candidate_and_comes_back_at_another_threshold(shy):
     shy.decide("replies", asked())
     shy.configure("replies", SETTINGS, who="test")

@@ -103,6 +103,20 @@ def test_hybrid_equals_the_joint_process(degree):
     checks.hybrid_equals_the_joint_process(maker("linucb_hybrid", degree=degree, ridge=0.6))
 
 
+@pytest.mark.parametrize("parts", ["disjoint", "hybrid", "calibrated"])
+def test_what_others_earn_says_nothing_of_a_candidate_with_a_prior_of_its_own(parts):
+    world, learner = LinearWorld(meaning="telling", seed=2), policies.create("linucb", parts=parts)
+    own = policies.Candidate("own", prior=0.3)
+    for _ in range(20):
+        context = world.context()
+        learner.learn(context, world.candidates[0], world.reward(context, 0) - 0.5)
+    scores = learner.scores(context, [*world.candidates, own])
+    assert float(scores.mean[-1]) == 0.3
+    assert float((scores.mean - scores.parts["prior"]).abs()[0]) > 0.01
+    learner.learn(context, own, 1.0)
+    assert float(learner.scores(context, [own]).mean[0]) > 0.5
+
+
 def test_a_law_catches_a_breach():
     with pytest.raises(AssertionError, match="regret"):
         checks.learning_helps(maker("epsilon_greedy", epsilon=1.0))
