@@ -9,6 +9,7 @@ every reward once, from no random function, is the estimate around which they di
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import math
@@ -39,18 +40,13 @@ class BootstrappedLearner(ResidualLearner):
         return 1 + int(self.settings["replicas"])
 
     def scores(self, context: Context, candidates: Sequence[Candidate], *, at: float = 0.0) -> Scores:
-        """Score by the parts of the linear learner; `replicas` holds what each replica expects.
-
-        The deviation is that of the replicas around the estimate, which is the bootstrap's standard error.
-        """
+        """Score as the linear learner does, by the estimate; `replicas` holds what each replica expects."""
         check_candidates(candidates)
         seen, field = self._features.see(context), self._prior.prepare(candidates)
         prior, step = self._prior.parts(seen, field), self._forgetting.step(at)
         estimate, *found = [model.score(seen, field, dict(prior), step=step) for model in self._models]
         replicas = torch.stack([scores.mean for scores in found]).add_(self._random(seen, field))
-        differ = replicas - estimate.mean
-        covariance = differ.T @ differ / len(found) if estimate.covariance is not None else None
-        return Scores(estimate.parts, differ.square().mean(dim=0).sqrt(), covariance, replicas=replicas)
+        return dataclasses.replace(estimate, replicas=replicas)
 
     def _explore(self, scores: Scores) -> Tensor:
         """Let replicas vote, each as far from the estimate as `alpha` says.
@@ -66,7 +62,7 @@ class BootstrappedLearner(ResidualLearner):
         self,
         seen: Seen,
         candidate: Candidate,
-        old: Reward | None,  # noqa: ARG002 (never one)
+        old: Reward | None,  # noqa: ARG002
         new: Reward | None,
         step: int,
     ) -> None:
@@ -98,7 +94,7 @@ class BootstrappedLearner(ResidualLearner):
                     total[:, index].addmv_(weights, seen.point.x[start:stop])
             total.mul_(math.sqrt(self.settings["degree"]))
         if parts != "disjoint":
-            z = self._common(seen, field)
+            z = self._shared_terms(seen, field)
             total.addmm_(_random_weights("", z.shape[1], replicas).to(self.device), z.T)
         return total.div_(math.sqrt(self.settings["ridge"]))
 
@@ -112,6 +108,6 @@ def coins(number: int, count: int) -> list[bool]:
 @functools.lru_cache(maxsize=1024)
 def _random_weights(name: str, length: int, count: int) -> Tensor:
     """(count, length) normal values of variance 1 that sum to 0 over the replicas, the same for ever."""
-    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
+    seed = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:7], "big")
     values = torch.randn(count, length, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     return (values - values.mean(dim=0)) * math.sqrt(count / (count - 1))

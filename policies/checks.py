@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from policies.base import Learner, draw
-from policies.process import Observation, joint, regression
+from policies.problems import Maker, enrich, observe, small_world, teach, trained
+from policies.process import joint, regression
 from policies.simulate import LinearWorld, play
 from policies.types import Candidate, Context, InvalidInput, Offer, Reward, Scores
-
-Maker = Callable[[], Learner]
 
 #: what floating point may differ by where arithmetic is exact on paper.
 TOLERANCE = 1e-8
@@ -27,7 +25,7 @@ TOLERANCE = 1e-8
 
 def untrained_equals_prior(make: Maker, *, seed: int = 0) -> None:
     """Nothing learned: scores are the prior, so the learned parts are 0, and equal candidates are equal."""
-    world = _world(seed)
+    world = small_world(seed)
     scores = make().scores(world.context(), world.candidates)
     learned = [part for name, part in scores.parts.items() if name not in ("prior", "match")]
     _require(all(bool((part == 0.0).all()) for part in learned), "an untrained learner has learned something")
@@ -36,7 +34,7 @@ def untrained_equals_prior(make: Maker, *, seed: int = 0) -> None:
 
 def given_prior_is_where_learning_starts(make: Maker, *, seed: int = 0) -> None:
     """A candidate with a prior of its own is expected to earn that, until rewards say otherwise."""
-    world, learner = _world(seed), make()
+    world, learner = small_world(seed), make()
     context, first = world.context(), world.candidates[0]
     own = Candidate(first.id, first.vector, prior=0.37)
     _require(
@@ -51,11 +49,11 @@ def given_prior_is_where_learning_starts(make: Maker, *, seed: int = 0) -> None:
 
 def online_equals_batch(make: Maker, *, seed: int = 0) -> None:
     """Learning one by one gives the regression of residuals to the prior, solved at once (disjoint models)."""
-    world, learner = _world(seed), make()
-    observations = _observations(world, 40, seed)
+    world, learner = small_world(seed), make()
+    observations = observe(world, 40, seed)
     untrained = make()
     for observation in observations:
-        _learn(learner, observation)
+        teach(learner, observation)
     context = world.context()
     scores, prior = learner.scores(context, world.candidates), untrained.scores(context, world.candidates)
     for index, candidate in enumerate(world.candidates):
@@ -68,10 +66,10 @@ def online_equals_batch(make: Maker, *, seed: int = 0) -> None:
 
 def hybrid_equals_the_joint_process(make: Maker, *, seed: int = 0) -> None:
     """Hybrid models, learned one by one, are one Gaussian process over contexts and candidates, solved at once."""
-    world, learner, untrained = _world(seed), make(), make()
-    observations = _observations(world, 40, seed)
+    world, learner, untrained = small_world(seed), make(), make()
+    observations = observe(world, 40, seed)
     for observation in observations:
-        _learn(learner, observation)
+        teach(learner, observation)
     context = world.context()
     scores, prior = learner.scores(context, world.candidates), untrained.scores(context, world.candidates)
     mean, covariance = joint(observations, untrained, context, world.candidates)
@@ -85,22 +83,22 @@ def hybrid_equals_the_joint_process(make: Maker, *, seed: int = 0) -> None:
 
 def saving_changes_nothing(make: Maker, *, seed: int = 0) -> None:
     """A learner saved and loaded gives the very same probabilities, now and after both learn on."""
-    world, learner = _world(seed), make()
-    first, second = _observations(world, 30, seed), _observations(world, 30, seed + 1)
+    world, learner = small_world(seed), make()
+    first, second = observe(world, 30, seed), observe(world, 30, seed + 1)
     for observation in first:
-        _learn(learner, observation)
+        teach(learner, observation)
     loaded = make()
     loaded.load_state_dict(learner.state_dict())
     _same_bits(learner, loaded, world)
     for observation in second:
-        _learn(learner, observation)
-        _learn(loaded, observation)
+        teach(learner, observation)
+        teach(loaded, observation)
     _same_bits(learner, loaded, world)
 
 
 def ineligible_has_no_probability(make: Maker, *, seed: int = 0) -> None:
     """A candidate that is not eligible has probability exactly 0; the others' still sum to 1."""
-    world, learner = _world(seed), _trained(make, seed)
+    world, learner = small_world(seed), trained(make, seed)
     for out in range(len(world.candidates)):
         candidates = [Candidate(c.id, c.vector, eligible=i not in (out, 0)) for i, c in enumerate(world.candidates)]
         probabilities = learner.probabilities(world.context(), candidates)
@@ -110,8 +108,8 @@ def ineligible_has_no_probability(make: Maker, *, seed: int = 0) -> None:
 
 def probabilities_sum_to_one(make: Maker, *, seed: int = 0) -> None:
     """Probabilities are float64, never negative, and sum to 1, before and after learning; and deterministic."""
-    world = _world(seed)
-    for learner in (make(), _trained(make, seed)):
+    world = small_world(seed)
+    for learner in (make(), trained(make, seed)):
         context = world.context()
         probabilities = learner.probabilities(context, world.candidates)
         _require(probabilities.dtype == torch.float64, "probabilities are not float64")
@@ -127,20 +125,20 @@ def probabilities_sum_to_one(make: Maker, *, seed: int = 0) -> None:
 
 def clone_is_independent(make: Maker, *, seed: int = 0) -> None:
     """A clone starts equal, and what it learns later does not reach the original."""
-    world, learner = _world(seed), _trained(make, seed)
+    world, learner = small_world(seed), trained(make, seed)
     twin = learner.clone()
     _same_bits(learner, twin, world)
     context = world.context()
     before = learner.scores(context, world.candidates).mean
-    for observation in _observations(world, 20, seed + 1):
-        _learn(twin, observation)
+    for observation in observe(world, 20, seed + 1):
+        teach(twin, observation)
     _require(torch.equal(before, learner.scores(context, world.candidates).mean), "a clone changed its original")
     _require(not torch.equal(before, twin.scores(context, world.candidates).mean), "a clone does not learn")
 
 
 def learning_helps(make: Maker, *, seed: int = 0, rounds: int = 200) -> None:
     """Where the best choice is known, regret after learning is less than half of what it was before."""
-    world, learner = _world(seed, "misleading"), make()
+    world, learner = small_world(seed, "misleading"), make()
     before = play(learner, world, 100, learning=False)
     play(learner, world, rounds)
     after = play(learner, world, 100, learning=False)
@@ -149,7 +147,7 @@ def learning_helps(make: Maker, *, seed: int = 0, rounds: int = 200) -> None:
 
 def slates_are_choices_in_turn(make: Maker, *, seed: int = 0) -> None:
     """Each position is drawn, by its seed, from the probabilities among those left; the first is `choose`."""
-    world, learner = _world(seed), _trained(make, seed)
+    world, learner = small_world(seed), trained(make, seed)
     context = world.context()
     for number in range(5):
         left = [dataclasses.replace(c, eligible=i != 1) for i, c in enumerate(world.candidates)]
@@ -170,7 +168,7 @@ def slates_are_choices_in_turn(make: Maker, *, seed: int = 0) -> None:
 
 def epsilon_is_spread_over_the_eligible(make: Maker, *, seed: int = 0) -> None:
     """Every eligible candidate has its part of epsilon, whatever is not eligible."""
-    world, learner = _world(seed), _trained(make, seed)
+    world, learner = small_world(seed), trained(make, seed)
     _require(learner.epsilon > 0.0, "a learner that spreads nothing")
     candidates = [dataclasses.replace(c, eligible=i != 1) for i, c in enumerate(world.candidates)]
     least = learner.epsilon / (len(candidates) - 1) - 1e-12
@@ -180,7 +178,7 @@ def epsilon_is_spread_over_the_eligible(make: Maker, *, seed: int = 0) -> None:
 
 def candidates_may_come_and_go(make: Maker, *, seed: int = 0) -> None:
     """What is expected of a candidate does not hang on who else is there, and a new one starts from its words."""
-    world, learner = _world(seed), _trained(make, seed)
+    world, learner = small_world(seed), trained(make, seed)
     context = world.context()
     known = learner.scores(context, world.candidates)
     newcomer = Candidate("new", world.candidates[0].vector)
@@ -197,15 +195,15 @@ def candidates_may_come_and_go(make: Maker, *, seed: int = 0) -> None:
 
 def blocks_may_come_late(make: Maker, *, seed: int = 0) -> None:
     """Blocks and named features that appear in later contexts are learned, saved and copied; zeros are as none."""
-    world, learner = _world(seed), make()
-    plain = _observations(world, 20, seed)
-    late = [o._replace(context=_enriched(o.context, n)) for n, o in enumerate(_observations(world, 20, seed + 1))]
+    world, learner = small_world(seed), make()
+    plain = observe(world, 20, seed)
+    late = [o._replace(context=enrich(o.context, n)) for n, o in enumerate(observe(world, 20, seed + 1))]
     for observation in (*plain, *late):
-        _learn(learner, observation)
-    loaded, twin, context = make(), learner.clone(), _enriched(world.context(), 5)
+        teach(learner, observation)
+    loaded, twin, context = make(), learner.clone(), enrich(world.context(), 5)
     loaded.load_state_dict(learner.state_dict())
     for one in (learner, loaded, twin):
-        _learn(one, late[0])
+        teach(one, late[0])
     scores = learner.scores(context, world.candidates)
     for other in (loaded, twin):
         again = other.scores(context, world.candidates)
@@ -218,8 +216,8 @@ def blocks_may_come_late(make: Maker, *, seed: int = 0) -> None:
 
 
 def adopting_is_a_prior(make: Maker, *, seed: int = 0) -> None:
-    """Adopted whole, what another knows is known; in part, it is less certain. Only who knows nothing adopts."""
-    world, teacher = _world(seed), _trained(make, seed)
+    """Adopted whole, what another knows is known; in part, it is less certain. Who knows something does not adopt."""
+    world, teacher = small_world(seed), trained(make, seed)
     whole, half = make(), make()
     whole.adopt(teacher.state_dict(), strength=1.0)
     half.adopt(teacher.state_dict(), strength=0.5)
@@ -235,7 +233,7 @@ def adopting_is_a_prior(make: Maker, *, seed: int = 0) -> None:
 
 def forgetting_ends_at_the_prior(make: Maker, *, seed: int = 0) -> None:
     """A learner with a half-life ends where it began: what was learned fades, the prior does not."""
-    world, learner = _world(seed), _trained(make, seed)
+    world, learner = small_world(seed), trained(make, seed)
     context, end = world.context(), 2000.0 * learner.settings["half_life"]
     _same_numbers(learner.scores(context, world.candidates, at=end), make().scores(context, world.candidates, at=end))
 
@@ -245,9 +243,9 @@ def forgetting_is_fading(make: Maker, *, lasting: Maker, seed: int = 0) -> None:
 
     `lasting` makes the same learner without a half-life.
     """
-    world, learner, other = _world(seed), make(), lasting()
+    world, learner, other = small_world(seed), make(), lasting()
     half_life = learner.settings["half_life"]
-    for number, (context, candidate, reward) in enumerate(_observations(world, 60, seed)):
+    for number, (context, candidate, reward) in enumerate(observe(world, 60, seed)):
         age = (7 * number % 25) / 8  # in half-lives, of which an eighth is a whole number of steps
         learner.learn(context, candidate, reward.value, weight=reward.weight, at=(10.0 - age) * half_life)
         other.learn(context, candidate, reward.value, weight=reward.weight * 2.0**-age)
@@ -258,7 +256,7 @@ def forgetting_is_fading(make: Maker, *, lasting: Maker, seed: int = 0) -> None:
 
 def the_past_is_refused(make: Maker, *, seed: int = 0) -> None:
     """A learner that is not additive refuses to change what it has learned, and has no sums."""
-    world, learner = _world(seed), _trained(make, seed)
+    world, learner = small_world(seed), trained(make, seed)
     _require(not learner.additive and not learner.sums(), "a learner is additive after all")
     before, context, candidate = learner.state_dict(), world.context(), world.candidates[0]
     for new in (None, Reward(0.5)):
@@ -269,13 +267,13 @@ def the_past_is_refused(make: Maker, *, seed: int = 0) -> None:
 
 def order_does_not_matter(make: Maker, *, seed: int = 0) -> None:
     """An additive learner ends in the same state whatever the order of what it learned."""
-    world, forward, backward = _world(seed), make(), make()
+    world, forward, backward = small_world(seed), make(), make()
     _require(forward.additive, "the learner is not additive")
-    observations = _observations(world, 60, seed)
+    observations = observe(world, 60, seed)
     for observation in observations:
-        _learn(forward, observation)
+        teach(forward, observation)
     for observation in reversed(observations):
-        _learn(backward, observation)
+        teach(backward, observation)
     _close(forward, backward, world)
     sums, others = forward.sums(), backward.sums()
     _require(sums.keys() == others.keys() and len(sums) > 0, "the sums of one order are not those of another")
@@ -285,7 +283,7 @@ def order_does_not_matter(make: Maker, *, seed: int = 0) -> None:
 
 def revising_back_undoes(make: Maker, *, seed: int = 0) -> None:
     """A reward revised and revised back, and one learned and revoked, leave what was there before."""
-    world, learner, untouched = _world(seed), _trained(make, seed), _trained(make, seed)
+    world, learner, untouched = small_world(seed), trained(make, seed), trained(make, seed)
     context, candidate = world.context(), world.candidates[0]
     first, second = Reward(0.7, 0.5), Reward(-0.2, 2.0)
     learner.revise(context, candidate, old=None, new=first)
@@ -298,10 +296,10 @@ def revising_back_undoes(make: Maker, *, seed: int = 0) -> None:
 
 def revising_equals_learning(make: Maker, *, seed: int = 0) -> None:
     """A reward that was revised is as if it had been learned so in the first place."""
-    world, revised, direct = _world(seed), make(), make()
-    for number, observation in enumerate(_observations(world, 40, seed)):
+    world, revised, direct = small_world(seed), make(), make()
+    for number, observation in enumerate(observe(world, 40, seed)):
         new = Reward(observation.reward.value - 1.0, 0.5 + number % 3)
-        _learn(revised, observation)
+        teach(revised, observation)
         revised.revise(observation.context, observation.candidate, old=observation.reward, new=new)
         direct.revise(observation.context, observation.candidate, old=None, new=new)
     _close(revised, direct, world)
@@ -309,7 +307,7 @@ def revising_equals_learning(make: Maker, *, seed: int = 0) -> None:
 
 def refused_input_changes_nothing(make: Maker, *, seed: int = 0) -> None:
     """Bad input raises InvalidInput and leaves every bit of the state as it was."""
-    world, learner = _world(seed), _trained(make, seed)
+    world, learner = small_world(seed), trained(make, seed)
     good, candidate = world.context(), world.candidates[0]
     before = learner.state_dict()
     nan = float("nan")
@@ -356,46 +354,12 @@ ADDITIVE: tuple[Callable[[Maker], None], ...] = (
 )
 
 
-def _world(seed: int, meaning: str = "telling") -> LinearWorld:
-    return LinearWorld(candidates=4, dimension=6, meaning=meaning, seed=seed)
-
-
-def _observations(world: LinearWorld, count: int, seed: int) -> list[Observation]:
-    contexts = [world.context() for _ in range(count)]
-    return [
-        Observation(
-            context,
-            world.candidates[(number * 7 + seed) % len(world.candidates)],
-            Reward(float(number % 5) / 4, 0.5 + number % 2),
-        )
-        for number, context in enumerate(contexts)
-    ]
-
-
-def _enriched(context: Context, number: int) -> Context:
-    """A context of further blocks and a named feature."""
-    return Context(context.vector, {"turn": 0.2 + number % 3}, {"reply": [math.cos(number), math.sin(number), 0.5]})
-
-
 def _refused(attempt: Callable[[], object]) -> bool:
     try:
         attempt()
     except InvalidInput as error:
         return bool(str(error))
     return False
-
-
-def _learn(learner: Learner, observation: Observation) -> None:
-    context, candidate, reward = observation
-    offer = Offer([candidate, Candidate("another", candidate.vector)], 0.6)
-    learner.learn(context, candidate, reward.value, weight=reward.weight, offer=offer)
-
-
-def _trained(make: Maker, seed: int) -> Learner:
-    learner = make()
-    for observation in _observations(_world(seed), 30, seed):
-        _learn(learner, observation)
-    return learner
 
 
 def _normal(scores: Scores) -> Scores:

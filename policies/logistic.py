@@ -80,7 +80,7 @@ class LogisticLearner(ResidualLearner):
         self,
         seen: Seen,
         candidate: Candidate,
-        old: Reward | None,  # noqa: ARG002 (never one)
+        old: Reward | None,  # noqa: ARG002
         new: Reward | None,
         step: int,
     ) -> None:

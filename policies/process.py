@@ -6,21 +6,14 @@ Slow and plain on purpose: it shares no code with the learners, whose laws (`pol
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from policies.base import Learner
-from policies.types import Candidate, Context, Reward
-
-
-class Observation(NamedTuple):
-    """One reward for one candidate in one context."""
-
-    context: Context
-    candidate: Candidate
-    reward: Reward
+from policies.problems import Observation
+from policies.types import Candidate, Context
 
 
 def regression(observations: Sequence[Observation], untrained: Learner, context: Context) -> tuple[float, float]:

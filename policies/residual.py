@@ -211,7 +211,7 @@ class ResidualLearner(Learner):
         except (KeyError, ValueError, TypeError) as error:
             raise InvalidInput("state: not one that state_dict() gave") from error
         if kind != self.kind:
-            raise InvalidInput(f"state: that of a {kind} learner, not of a {self.kind} one")
+            raise InvalidInput(f"state: that of kind {kind!r}, not {self.kind!r}")
         wrong = [name for name in self.meaning if meaning.get(name) != self.settings[name]]
         if wrong:
             detail = ", ".join(f"{n}={meaning.get(n)!r} not {self.settings[n]!r}" for n in wrong)
@@ -224,21 +224,20 @@ class ResidualLearner(Learner):
         twin.load_state_dict(self.state_dict())
         return twin
 
-    def _common(self, seen: Seen, field: Field) -> Tensor:
-        """What a context and k candidates have in common, (k, q), that a shared model sees."""
-        calibrated = self.settings["parts"] == "calibrated"
-        return self._prior.terms(seen, field) if calibrated else self._prior.products(seen, field)
-
     def _untrained(self) -> tuple[Models, ...]:
         parts: str = self.settings["parts"]
         shape = Shape(self.settings["degree"], self.settings["ridge"], self.device)
 
         def make() -> Models:
             if parts in ("hybrid", "calibrated"):
-                return Hybrid(shape, self._common)
+                return Hybrid(shape, self._shared_terms)
             return Shared(shape, self._prior) if parts == "shared" else Disjoint(shape, self._features)
 
         return tuple(make() for _ in range(self.model_count))
+
+    def _shared_terms(self, seen: Seen, field: Field) -> Tensor:
+        """What a shared model sees of each candidate (k, q): products of vectors or, calibrated, the prior's terms."""
+        return (self._prior.terms if self.settings["parts"] == "calibrated" else self._prior.products)(seen, field)
 
 
 def device_of(name: str) -> torch.device:

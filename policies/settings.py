@@ -29,8 +29,8 @@ _EXPLORATION: Mapping[str, Mapping[str, Any]] = {
     "greedy": {},
     "epsilon_greedy": {"epsilon": 0.05, "epsilon_decay": 0.0},
     "linucb": {"alpha": 0.2},
-    "lints": {"alpha": 0.05},
-    "squarecb": {"gamma": 100.0, "gamma_exponent": 0.5, "elimination": 0.0},
+    "lints": {"alpha": 0.03},
+    "squarecb": {"gamma": 1000.0, "gamma_exponent": 0.5, "elimination": 0.0},
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "greedy": _COMMON,

@@ -15,10 +15,10 @@ from policies.evaluate import dr, ips
 from policies.simulate import LinearWorld, play
 
 EPSILON = 0.2
-WORLD = LinearWorld(candidates=3, dimension=3, noise=1.0, meaning="telling", seed=4)
+WORLD = LinearWorld(candidates=3, dimension=3, binary=True, meaning="telling", seed=4)
 CONTEXTS = [WORLD.context() for _ in range(4)]
 #: rewards (4, 3) expected in each context, and a target policy that heeds neither them nor any learner.
-EXPECTED = 0.5 + torch.stack([WORLD.expected(context) for context in CONTEXTS])
+EXPECTED = torch.stack([WORLD.expected(context) for context in CONTEXTS])
 TARGET = torch.tensor([[0.6, 0.3, 0.1], [0.2, 0.2, 0.6], [0.1, 0.7, 0.2], [0.4, 0.5, 0.1]], dtype=torch.float64)
 VALUE = float((TARGET * EXPECTED).sum(dim=1).mean())
 LOGS, ROUNDS = 100, 15
@@ -36,8 +36,9 @@ def written_logs(name):
         for _ in range(ROUNDS):
             at = chance.randrange(len(CONTEXTS))
             choice = learner.choose(CONTEXTS[at], WORLD.candidates, seed=chance.getrandbits(60))
-            reward = float(EXPECTED[at, choice.index]) + chance.gauss(0.0, WORLD.noise)
-            learner.learn(CONTEXTS[at], WORLD.candidates[choice.index], reward)
+            reward = float(chance.random() < float(EXPECTED[at, choice.index]))
+            offer = choice.offer(WORLD.candidates)
+            learner.learn(CONTEXTS[at], WORLD.candidates[choice.index], reward, offer=offer)
             later = learner.probabilities(CONTEXTS[at], WORLD.candidates)
             rows.append((log, at, choice.index, reward, choice.probability, float(later[choice.index])))
     return rows
