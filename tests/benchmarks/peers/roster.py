@@ -48,7 +48,8 @@ _EXPLORERS = {
     "softmax": "--softmax --lambda 20 --coin",
     "rnd": "--rnd 3 --epsilon 0.0 --coin",
 }
-_SQUARECB = {f"squarecb {gamma}": f"--squarecb --coin --gamma_scale {gamma}" for gamma in (1000, 3000, 10000, 30000, 100000)}
+_GAMMAS = (1000, 3000, 10000, 30000, 100000)
+_SQUARECB = {f"squarecb {gamma}": f"--squarecb --coin --gamma_scale {gamma}" for gamma in _GAMMAS}
 # The slow ones play as many rounds as take minutes: an inverse, or a Gaussian draw, in d dimensions, per arm and round.
 PEERS = {
     **{f"vw {name}": Peer("vowpal_wabbit", {"options": options}) for name, options in (_SQUARECB | _EXPLORERS).items()},
