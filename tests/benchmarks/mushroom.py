@@ -1,13 +1,14 @@
 """Mushrooms, to eat or not: Thompson sampling on the protocol of a published figure.
 
-Run with: python -m tests.benchmarks.mushroom [--seeds N] [--alpha A] [--tune] [--json]
+Run with: python -m tests.benchmarks.mushroom [--seeds N] [--alpha A] [--ridge R] [--tune] [--json]
 
 2,000 mushrooms drawn with replacement (UCI, 8,124 rows, 117 one-hot features). Eating an edible one earns 5; a
 poisonous one -35 or 5, at even odds; leaving it 0. Seed 42 draws the very rows and harms of the published run:
 Riquelme et al. (2018), "Deep Bayesian Bandits Showdown", whose linear Thompson sampling was run again by MABWiser's
 authors with three ways to draw from a Gaussian, which earned 3,875, 4,075 and 4,140.
 
-Rewards are raw and there is no prior meaning. `--tune` chooses alpha by the mean over seeds that are not reported.
+Rewards are raw and there is no prior meaning. The sum is mostly luck: compare over seeds, not at one. `--tune` shows
+what alpha and ridge earn over seeds that are not reported; the defaults earned most there, and never gave up eating.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import csv
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,8 @@ from tests.benchmarks.problems import folder
 PUBLISHED_SEED = 42
 PUBLISHED = (3875.0, 4075.0, 4140.0)
 MUSHROOMS = 2000
-ALPHA = 1.0
-TRIED = (0.3, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 14.0, 20.0, 30.0)
+ALPHA, RIDGE = 4.0, 4.0
+TRIED = tuple((alpha, ridge) for ridge in (0.25, 1.0, 4.0, 10.0) for alpha in (1.0, 2.0, 3.0, 4.0, 6.0))
 TUNED_ON = range(1000, 1020)
 CANDIDATES = (Candidate("leave"), Candidate("eat"))
 
@@ -62,9 +63,9 @@ def meal(features: np.ndarray, edible: np.ndarray, seed: int) -> Meal:
     return Meal(torch.from_numpy(features[rows]), eaten, 5.0 * float(edible[rows].sum()))
 
 
-def play(served: Meal, *, alpha: float, seed: int, name: str = "lints") -> float:
+def play(served: Meal, *, alpha: float, ridge: float, seed: int) -> float:
     """The sum of rewards of a learner that starts knowing nothing."""
-    learner = policies.create(name, alpha=alpha, prior_slope=0.0, prior_intercept=0.0)
+    learner = policies.create("lints", alpha=alpha, ridge=ridge, prior_slope=0.0, prior_intercept=0.0)
     earned = 0.0
     for number, (vector, eaten) in enumerate(zip(served.contexts, served.eaten.tolist(), strict=True)):
         context = Context(vector)
@@ -75,12 +76,12 @@ def play(served: Meal, *, alpha: float, seed: int, name: str = "lints") -> float
     return earned
 
 
-def tuned(features: np.ndarray, edible: np.ndarray, tried: Sequence[float] = TRIED) -> dict[float, dict[str, float]]:
-    """Per alpha, what it earns over the seeds that choose it."""
+def tuned(features: np.ndarray, edible: np.ndarray) -> Iterator[dict[str, float]]:
+    """What each alpha and ridge earn over the seeds that choose them."""
     meals = {seed: meal(features, edible, seed) for seed in TUNED_ON}
-    return {
-        alpha: _figures([play(served, alpha=alpha, seed=seed) for seed, served in meals.items()]) for alpha in tried
-    }
+    for alpha, ridge in TRIED:
+        earned = [play(served, alpha=alpha, ridge=ridge, seed=seed) for seed, served in meals.items()]
+        yield {"alpha": alpha, "ridge": ridge, **_figures(earned)}
 
 
 def _figures(earned: Sequence[float]) -> dict[str, float]:
@@ -99,22 +100,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20, help="seeds 0, 1, ... beside the published 42")
     parser.add_argument("--alpha", type=float, default=ALPHA)
+    parser.add_argument("--ridge", type=float, default=RIDGE)
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     features, edible = one_hot(folder() / "mushroom/mushroom.data")
     if given.tune:
-        found = tuned(features, edible)
-        print(json.dumps(found) if given.json else "\n".join(f"alpha {a:5g} {f}" for a, f in found.items()))
+        for row in tuned(features, edible):
+            print(json.dumps(row) if given.json else row, flush=True)
         return
+    chosen = {"alpha": given.alpha, "ridge": given.ridge}
     published = meal(features, edible, PUBLISHED_SEED)
     result = {
-        "alpha": given.alpha,
-        "seed_42": play(published, alpha=given.alpha, seed=PUBLISHED_SEED),
+        **chosen,
+        "seed_42": play(published, seed=PUBLISHED_SEED, **chosen),
         "seed_42_published": PUBLISHED,
         "seed_42_best": published.best,
-        "seeds": _figures([play(meal(features, edible, s), alpha=given.alpha, seed=s) for s in range(given.seeds)]),
+        "seeds": _figures([play(meal(features, edible, seed), seed=seed, **chosen) for seed in range(given.seeds)]),
     }
     print(json.dumps(result) if given.json else "\n".join(f"{name:18} {value}" for name, value in result.items()))
 

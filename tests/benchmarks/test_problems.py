@@ -170,4 +170,4 @@ def test_a_learner_learns_to_leave_the_poisonous(data: Path) -> None:
     features, edible = mushroom.one_hot(data / "mushroom/mushroom.data")
     served = mushroom.meal(features, edible, 0)
     few = mushroom.Meal(served.contexts[:500], served.eaten[:500], 0.0)
-    assert mushroom.play(few, alpha=1.0, seed=0) > 0 > few.eaten.sum()
+    assert mushroom.play(few, alpha=mushroom.ALPHA, ridge=mushroom.RIDGE, seed=0) > 0 > few.eaten.sum()

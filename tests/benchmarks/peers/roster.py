@@ -48,12 +48,13 @@ _EXPLORERS = {
     "softmax": "--softmax --lambda 20 --coin",
     "rnd": "--rnd 3 --epsilon 0.0 --coin",
 }
-_SQUARECB = {f"squarecb {gamma}": f"--squarecb --coin --gamma_scale {gamma}" for gamma in (1000, 3000, 10000, 30000)}
+_GAMMAS = (1000, 3000, 10000, 30000, 100000)
+_SQUARECB = {f"squarecb {gamma}": f"--squarecb --coin --gamma_scale {gamma}" for gamma in _GAMMAS}
 # The slow ones play as many rounds as take minutes: an inverse, or a Gaussian draw, in d dimensions, per arm and round.
 PEERS = {
     **{f"vw {name}": Peer("vowpal_wabbit", {"options": options}) for name, options in (_SQUARECB | _EXPLORERS).items()},
-    "vw squarecb 10000 mean": Peer("vowpal_wabbit", {"options": _SQUARECB["squarecb 10000"]}, context="mean"),
-    "vw squarecb 10000 joined": Peer("vowpal_wabbit", {"options": _SQUARECB["squarecb 10000"]}, context="joined"),
+    "vw squarecb 30000 mean": Peer("vowpal_wabbit", {"options": _SQUARECB["squarecb 30000"]}, context="mean"),
+    "vw squarecb 30000 joined": Peer("vowpal_wabbit", {"options": _SQUARECB["squarecb 30000"]}, context="joined"),
     "mabwiser linucb": Peer("mabwiser", {"policy": "LinUCB", "alpha": 1.0}, rounds=500),
     "mabwiser lints": Peer("mabwiser", {"policy": "LinTS", "alpha": 0.1}, rounds=500),
     "bayesianbandits": Peer("bayesianbandits", {"policy": "thompson", "alpha": 0.1}, rounds=500),
