@@ -89,7 +89,7 @@ def test_our_learners_play(name: str) -> None:
     played = replies.play(easy(blocks=True), name, {}, seed=0)
     assert played.rounds == 300
     assert played.zero_shot_accuracy == 0.0
-    assert played.last_half_average_reward > 0.9
+    assert played.last_half_average_reward > 0.8
     assert played.test_accuracy > 0.9
 
 
