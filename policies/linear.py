@@ -2,9 +2,10 @@
 
 The score of candidate a in context c is `prior(c, a)` plus `f_a(x)` (parts="disjoint", a model of its own for each
 candidate), `z.beta` (parts="shared", one model for all) or both (parts="hybrid"), where x is the context's blocks and
-z the elementwise product of the context's and the candidate's unit vectors. With parts="calibrated" z is 1 and the
-cosine, so that the prior itself is learned: how much meaning tells differs from one assistant to another. Rewards are
-learned as residuals to the prior, so an untrained learner ranks by meaning, and a new candidate starts from its words.
+z is 1, the cosine, and what the cosine is the sum of: the products of the unit vectors' coordinates. So the prior
+itself is learned: how much meaning tells, and which of it, differs from one assistant to another. With
+parts="calibrated" z is 1 and the cosine alone. Rewards are learned as residuals to the prior, so an untrained learner
+ranks by meaning, and a new candidate starts from its words.
 """
 
 from __future__ import annotations

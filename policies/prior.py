@@ -14,8 +14,9 @@ from torch import Tensor
 from policies.features import Seen, as_vector
 from policies.types import Candidate, InvalidInput
 
-#: standard deviations (at ridge 1) of what a calibrated prior's intercept and slope are off by.
-INTERCEPT_SCALE, SLOPE_SCALE = 0.3, 1.0
+#: standard deviations (at ridge 1) of what the prior's intercept and slope are off by, and of what else a score is,
+#: where coordinates of the vectors tell differently much (at products spread evenly over them).
+INTERCEPT_SCALE, SLOPE_SCALE, PRODUCT_SCALE = 0.3, 1.0, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,17 +72,6 @@ class SemanticPrior:
         """The prior score of a field of one candidate."""
         return sum(float(part) for part in self.parts(seen, field).values())
 
-    def products(self, seen: Seen, field: Field) -> Tensor:
-        """Multiply unit vectors elementwise to z (k, d); its rows sum to the cosines.
-
-        Of a candidate without a vector z is the context's unit vector: what contexts are worth whatever is chosen.
-        """
-        if field.units is None:
-            return seen.unit.expand(len(field.candidates), -1)
-        self._check_lengths(seen, field.units)
-        bare = (field.known == 0.0)[:, None]
-        return torch.where(bare, seen.unit, field.units * seen.unit)
-
     def terms(self, seen: Seen, field: Field) -> Tensor:
         """What the prior is affine in, (k, 2): 1 and the cosine, scaled to what each may have to be corrected by."""
         cosine = field.known.new_zeros(len(field.candidates))
@@ -89,6 +79,18 @@ class SemanticPrior:
             self._check_lengths(seen, field.units)
             cosine = torch.mv(field.units, seen.unit)
         return torch.stack([torch.ones_like(cosine) * INTERCEPT_SCALE, cosine * SLOPE_SCALE], dim=1)
+
+    def products(self, seen: Seen, field: Field) -> Tensor:
+        """What the cosine is the sum of, (k, d): unit vectors multiplied elementwise, of about the same length as they.
+
+        Of a candidate without a vector, the context's unit vector: what contexts are worth whatever is chosen.
+        """
+        if field.units is None:
+            return seen.unit.expand(len(field.candidates), -1) * PRODUCT_SCALE
+        self._check_lengths(seen, field.units)
+        bare = (field.known == 0.0)[:, None]
+        evenly = field.units * math.sqrt(seen.unit.numel())
+        return torch.where(bare, seen.unit, evenly * seen.unit) * PRODUCT_SCALE
 
     def _match(self, seen: Seen, field: Field) -> Tensor:
         products = [

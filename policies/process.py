@@ -30,8 +30,8 @@ def joint(
 ) -> tuple[Tensor, Tensor]:
     """Regress all candidates' residuals together: what they add to the means (k,), and the covariance (k, k).
 
-    The prior covariance of candidate a at x and a' at x' is [a = a'] k(x, x') / ridge + z . z' / ridge, where z is the
-    elementwise product of the unit vectors of context and candidate.
+    The prior covariance of candidate a at x and a' at x' is [a = a'] k(x, x') / ridge + z . z' / ridge, where z is 0.3,
+    the cosine of context and candidate, and half the products of their unit vectors' coordinates times sqrt(d).
     """
     settings = untrained.settings
     seen = [(o.context, o.candidate) for o in observations]
@@ -56,7 +56,7 @@ def _joint_kernel(
 ) -> Tensor:
     own = _kernel(_stacked([c for c, _ in one]), _stacked([c for c, _ in other]), settings)
     same = torch.tensor([[a.id == b.id for _, b in other] for _, a in one], dtype=torch.float64)
-    return own * same + _products(one) @ _products(other).T / float(settings["ridge"])
+    return own * same + _common(one) @ _common(other).T / float(settings["ridge"])
 
 
 def _kernel(one: Tensor, other: Tensor, settings: Mapping[str, Any]) -> Tensor:
@@ -67,10 +67,13 @@ def _kernel(one: Tensor, other: Tensor, settings: Mapping[str, Any]) -> Tensor:
     return lengths * powers / float(settings["ridge"])
 
 
-def _products(pairs: Sequence[tuple[Context, Candidate]]) -> Tensor:
+def _common(pairs: Sequence[tuple[Context, Candidate]]) -> Tensor:
     vectors = torch.stack([torch.as_tensor(candidate.vector, dtype=torch.float64) for _, candidate in pairs])
     unit = torch.nn.functional.normalize
-    return unit(_stacked([context for context, _ in pairs]), dim=1) * unit(vectors, dim=1)
+    products = unit(_stacked([context for context, _ in pairs]), dim=1) * unit(vectors, dim=1)
+    one = torch.ones(len(pairs), 1, dtype=torch.float64)
+    spread = products.shape[1] ** 0.5
+    return torch.cat([0.3 * one, products.sum(dim=1, keepdim=True), 0.5 * spread * products], dim=1)
 
 
 def _stacked(contexts: Sequence[Context]) -> Tensor:

@@ -231,13 +231,16 @@ class ResidualLearner(Learner):
         def make() -> Models:
             if parts in ("hybrid", "calibrated"):
                 return Hybrid(shape, self._shared_terms)
-            return Shared(shape, self._prior) if parts == "shared" else Disjoint(shape, self._features)
+            return Shared(shape, self._shared_terms) if parts == "shared" else Disjoint(shape, self._features)
 
         return tuple(make() for _ in range(self.model_count))
 
     def _shared_terms(self, seen: Seen, field: Field) -> Tensor:
-        """What a shared model sees of each candidate (k, q): products of vectors or, calibrated, the prior's terms."""
-        return (self._prior.terms if self.settings["parts"] == "calibrated" else self._prior.products)(seen, field)
+        """What a shared model sees of each candidate (k, q): the prior's terms and, unless calibrated, the products."""
+        terms = self._prior.terms(seen, field)
+        if self.settings["parts"] == "calibrated":
+            return terms
+        return torch.cat([terms, self._prior.products(seen, field)], dim=1)
 
 
 def device_of(name: str) -> torch.device:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from policies.features import Point, Seen, key_of
 from policies.posterior import Posterior, Shape
-from policies.prior import Field, SemanticPrior
+from policies.prior import Field
 from policies.types import InvalidInput, Scores
 
 _NAME, _BLOCK = "shared", ""
 
 
 class Shared:
-    """One linear posterior, asked at z (d,): the elementwise product of the unit vectors of context and candidate."""
+    """One linear posterior, asked at z: what `common` gives of a context and k candidates, (k, q)."""
 
-    def __init__(self, shape: Shape, prior: SemanticPrior) -> None:
-        self._shape, self._prior = Shape(1, shape.ridge, shape.device), prior
+    def __init__(self, shape: Shape, common: Callable[[Seen, Field], Tensor]) -> None:
+        self._shape, self._common = Shape(1, shape.ridge, shape.device), common
         self._model: Posterior | None = None
 
     def score(self, seen: Seen, field: Field, parts: dict[str, Tensor], *, step: int) -> Scores:
@@ -30,7 +30,7 @@ class Shared:
         bare = [c.id for c in field.candidates if c.vector is None]
         if bare:
             raise InvalidInput(f'parts="shared": the candidates {bare[:3]} carry no vector, which it needs')
-        z = self._prior.products(seen, field)
+        z = self._common(seen, field)
         model = Posterior(self._shape, step) if self._model is None else self._model.at(step)
         parts["shared"] = model.means(z)
         covariance = model.covariance(z)
@@ -41,9 +41,7 @@ class Shared:
         if self._model is None and weight == response == 0.0:
             return
         model = self._model or Posterior(self._shape, step)
-        model.learn(
-            _point(self._prior.products(seen, field)[0]), weight=weight, response=response, step=step, layout={}
-        )
+        model.learn(_point(self._common(seen, field)[0]), weight=weight, response=response, step=step, layout={})
         self._model = model
 
     def state(self) -> dict[str, dict[str, Tensor]]:
@@ -65,6 +63,6 @@ class Shared:
 
 
 def _point(z: Tensor) -> Point:
-    """A product z (d,) as a point of one block."""
+    """What is common, z (q,), as a point of one block."""
     norm = float(torch.linalg.vector_norm(z))
     return Point(z, norm, {_BLOCK: (0, z.numel())}, key_of({_BLOCK: z}))
