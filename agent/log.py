@@ -256,6 +256,20 @@ class LearningLog:
         """How many events there are of each kind."""
         return {str(kind): int(n) for kind, n in self._all("select kind, count(*) from events group by kind")}
 
+    @contextmanager
+    def writing(self, *, durable: bool = True) -> Iterator[Database]:
+        """A transaction of one's own, for tables beside the events.
+
+        Raises:
+            LogUnavailable: the log is locked or cannot be written; nothing is.
+        """
+        with self._explained("written"), self._transaction(durable=durable) as db:
+            yield db
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What a query on those tables finds."""
+        return self._all(sql, values)
+
     def close(self) -> None:
         """Close every thread's connection. The log can be used again: it reopens."""
         with self._lock:

@@ -90,3 +90,66 @@ def m005_vectors_by_row(db: Database) -> None:
 def m006_blobs(db: Database) -> None:
     """Large things that events refer to by the hash of what they hold: what another assistant's learner knew."""
     db.execute("create table blobs (ref text primary key, data blob not null) without rowid")
+
+
+@migrations()
+def m007_mailbox(db: Database) -> None:
+    """What channels brought and what is to be sent, until it is done: unlike events, these rows change."""
+    db.execute(
+        """
+        create table deliveries (
+            id integer primary key autoincrement,
+            channel text not null,
+            key text not null,
+            conversation text not null,
+            body text,
+            state text not null default 'waiting',
+            attempts integer not null default 0,
+            due real not null,
+            error text,
+            unique (channel, key)
+        )
+        """
+    )
+    db.execute("create index deliveries_waiting on deliveries (channel, conversation, id) where state = 'waiting'")
+    db.execute(
+        """
+        create table parcels (
+            id integer primary key autoincrement,
+            channel text not null,
+            conversation text not null,
+            body text not null,
+            state text not null default 'waiting',
+            attempts integer not null default 0,
+            due real not null,
+            message text,
+            error text
+        )
+        """
+    )
+    db.execute("create index parcels_waiting on parcels (channel, conversation, id) where state = 'waiting'")
+    db.execute("create index parcels_message on parcels (channel, message) where message is not null")
+    db.execute("create index parcels_conversation on parcels (channel, conversation, id)")
+    db.execute(
+        """
+        create table conversations (
+            channel text not null,
+            conversation text not null,
+            address text not null default '{}',
+            handed_over integer not null default 0,
+            primary key (channel, conversation)
+        ) without rowid
+        """
+    )
+    db.execute(
+        """
+        create table reactions (
+            channel text not null,
+            parcel text not null,
+            person text not null,
+            facet text not null,
+            event text not null,
+            primary key (channel, parcel, person, facet)
+        ) without rowid
+        """
+    )

@@ -25,7 +25,6 @@ from typing import Any, NoReturn
 
 from rasa.core.channels.channel import InputChannel, UserMessage
 from rasa.shared.constants import DEFAULT_SENDER_ID
-from rasa.shared.core.events import BotUttered, UserUttered
 from rasa.shared.exceptions import RasaException
 from sanic import Blueprint
 from sanic.request import Request
@@ -37,6 +36,8 @@ from agent.plugin.output import AnnotatedOutput
 from agent.plugin.runtime import runtime
 from agent.reports import Recorded
 from agent.service import Service
+from connectors.answers import answered_before
+from connectors.outcomes import sent_turn
 
 MAX_BYTES = 256 * 1024
 RETRY_AFTER = "1"  # seconds
@@ -134,8 +135,8 @@ class RejoinderInput(InputChannel):
             return await asyncio.shield(self._answering[key])
         future = self._answering[key] = asyncio.get_running_loop().create_future()
         try:
-            before = await _answered_before(message, agent)
-            answer = before if before is not None else await _answer(message, on_new_message)
+            before = await answered_before(message, agent)
+            answer = await (_answer(message, on_new_message) if before is None else _again(message, before))
         except BaseException as error:
             future.set_exception(_Unavailable(f"the delivery under way failed: {type(error).__name__}"))
             future.exception()  # looked at here, since nobody may be waiting
@@ -206,26 +207,16 @@ async def _answer(message: UserMessage, on_new_message: OnMessage) -> list[dict[
         raise RejoinderError(
             f"the message was not answered ({type(error).__name__}); the server's log says why"
         ) from error
-    output: AnnotatedOutput = message.output_channel
-    return output.messages
+    messages: list[dict[str, Any]] = message.output_channel.messages
+    return messages
 
 
-async def _answered_before(message: UserMessage, agent: Any) -> list[dict[str, Any]] | None:
-    """What the tracker holds as the answer to this message; None for a new one."""
-    if agent is None:
-        return None
-    tracker = await agent.tracker_store.retrieve(message.sender_id)
-    events = list(tracker.events) if tracker is not None else []
-    asked = [i for i, e in enumerate(events) if isinstance(e, UserUttered) and e.message_id == message.message_id]
-    if not asked:
-        return None
+async def _again(message: UserMessage, said: list[dict[str, Any]]) -> list[dict[str, Any]]:
     output = AnnotatedOutput()
-    for event in events[asked[-1] + 1 :]:
-        if isinstance(event, UserUttered):
-            break
-        if isinstance(event, BotUttered):
-            await output.send_response(message.sender_id, event.message())
-    return output.messages
+    for one in said:
+        await output.send_response(message.sender_id, one)
+    messages: list[dict[str, Any]] = output.messages
+    return messages
 
 
 def _record(service: Service, body: dict[str, Any]) -> Recorded:
@@ -239,7 +230,7 @@ def _record(service: Service, body: dict[str, Any]) -> Recorded:
         raise InvalidInput(f"value: a number is needed; got {value!r}")
     event_id, turn, decision = _identifier(body, "event_id"), given["turn_id"], given["decision_id"]
     if decision is not None:
-        turn = _sent(service, decision)
+        turn = sent_turn(service, decision)
     return service.record(
         signal=signal,
         value=value,
@@ -249,21 +240,6 @@ def _record(service: Service, body: dict[str, Any]) -> Recorded:
         event_id=event_id,
         source="rejoinder",
     )
-
-
-def _sent(service: Service, decision_id: str) -> str | None:
-    """The turn of a decision, activated: only a message that was sent carries its ids.
-
-    So feedback counts even where the server ended before it logged what it had sent.
-    """
-    event = service.decision(decision_id)
-    if event.turn is None or not event.body["live"]:
-        return event.turn
-    for other in service.log.decisions(column="turn", value=event.turn):
-        one, two = sorted((event.body["chosen"], other.body["chosen"]), key=len)
-        if other.body["live"] and (other.id == event.id or two.startswith(f"{one}/")):
-            service.activate(other.id)
-    return event.turn
 
 
 def _revoke(service: Service, body: dict[str, Any]) -> Recorded:

@@ -94,7 +94,7 @@ class BootstrappedLearner(ResidualLearner):
                     total[:, index].addmv_(weights, seen.point.x[start:stop])
             total.mul_(math.sqrt(self.settings["degree"]))
         if parts != "disjoint":
-            z = self._shared_terms(seen, field)
+            z = self._common(seen, field)
             total.addmm_(_random_weights("", z.shape[1], replicas).to(self.device), z.T)
         return total.div_(math.sqrt(self.settings["ridge"]))
 

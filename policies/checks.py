@@ -87,13 +87,15 @@ def saving_changes_nothing(make: Maker, *, seed: int = 0) -> None:
     first, second = observe(world, 30, seed), observe(world, 30, seed + 1)
     for observation in first:
         teach(learner, observation)
-    loaded = make()
-    loaded.load_state_dict(learner.state_dict())
+    loaded, state = make(), learner.state_dict()
+    loaded.load_state_dict(state)
+    kept = {name: value.clone() for name, value in state.items()}
     _same_bits(learner, loaded, world)
     for observation in second:
         teach(learner, observation)
         teach(loaded, observation)
     _same_bits(learner, loaded, world)
+    _same_state(kept, state, "what was learned later changed what had been saved")
 
 
 def ineligible_has_no_probability(make: Maker, *, seed: int = 0) -> None:
@@ -200,18 +202,19 @@ def blocks_may_come_late(make: Maker, *, seed: int = 0) -> None:
     late = [o._replace(context=enrich(o.context, n)) for n, o in enumerate(observe(world, 20, seed + 1))]
     for observation in (*plain, *late):
         teach(learner, observation)
-    loaded, twin, context = make(), learner.clone(), enrich(world.context(), 5)
+    loaded, twin, context = make(), learner.clone(), world.context()
     loaded.load_state_dict(learner.state_dict())
-    for one in (learner, loaded, twin):
-        teach(one, late[0])
-    scores = learner.scores(context, world.candidates)
-    for other in (loaded, twin):
-        again = other.scores(context, world.candidates)
-        _require(torch.equal(scores.mean, again.mean), "late blocks are lost in a copy")
-        _require(torch.equal(scores.deviation, again.deviation), "late blocks are lost in a copy")
-    _require("own" not in scores.parts or "own:reply" in scores.parts, "a block has no part of its own")
-    zeros = Context(context.vector, {"turn": 0.0}, {"reply": [0.0] * 3})
-    bare = Context(context.vector)
+    some, every = Context(context.vector, blocks={"reply": [0.1, 0.2, 0.3]}), enrich(context, 5)
+    for known in (some, every):
+        scores = learner.scores(known, world.candidates)
+        for other in (loaded, twin):
+            again = other.scores(known, world.candidates)
+            same = torch.equal(scores.mean, again.mean) and torch.equal(scores.deviation, again.deviation)
+            _require(same, "late blocks are lost in a copy")
+        _require("own" not in scores.parts or "own:reply" in scores.parts, "a block has no part of its own")
+        for one in (learner, loaded, twin):
+            teach(one, late[0])
+    zeros, bare = Context(context.vector, {"turn": 0.0}, {"reply": [0.0] * 3}), Context(context.vector)
     _same_numbers(learner.scores(zeros, world.candidates), learner.scores(bare, world.candidates))
 
 
@@ -221,7 +224,7 @@ def adopting_is_a_prior(make: Maker, *, seed: int = 0) -> None:
     whole, half = make(), make()
     whole.adopt(teacher.state_dict(), strength=1.0)
     half.adopt(teacher.state_dict(), strength=0.5)
-    _close(whole, teacher, world)
+    _close(whole, teacher, world, choosing=False)
     context = world.context()
     known, partly = _normal(teacher.scores(context, world.candidates)), _normal(half.scores(context, world.candidates))
     _require(bool((partly.deviation > known.deviation).all()), "knowing half is as certain as knowing all")
@@ -252,6 +255,7 @@ def forgetting_is_fading(make: Maker, *, lasting: Maker, seed: int = 0) -> None:
     context = world.context()
     now = learner.scores(context, world.candidates, at=10.0 * half_life)
     _same_numbers(now, other.scores(context, world.candidates))
+    _same_sums(learner.sums(at=10.0 * half_life), other.sums())
 
 
 def the_past_is_refused(make: Maker, *, seed: int = 0) -> None:
@@ -262,7 +266,7 @@ def the_past_is_refused(make: Maker, *, seed: int = 0) -> None:
     for new in (None, Reward(0.5)):
         revise = functools.partial(learner.revise, context, candidate, old=Reward(1.0), new=new)
         _require(_refused(revise), "a past reward was changed")
-    _same_state(before, learner.state_dict())
+    _same_state(before, learner.state_dict(), "refused input changed the state")
 
 
 def order_does_not_matter(make: Maker, *, seed: int = 0) -> None:
@@ -275,23 +279,22 @@ def order_does_not_matter(make: Maker, *, seed: int = 0) -> None:
     for observation in reversed(observations):
         teach(backward, observation)
     _close(forward, backward, world)
-    sums, others = forward.sums(), backward.sums()
-    _require(sums.keys() == others.keys() and len(sums) > 0, "the sums of one order are not those of another")
-    error = max(float((sums[name] - others[name]).abs().max()) for name in sums)
-    _require(error < TOLERANCE, f"the sums of two orders differ by {error:.1e}")
+    _same_sums(forward.sums(), backward.sums())
 
 
 def revising_back_undoes(make: Maker, *, seed: int = 0) -> None:
     """A reward revised and revised back, and one learned and revoked, leave what was there before."""
     world, learner, untouched = small_world(seed), trained(make, seed), trained(make, seed)
-    context, candidate = world.context(), world.candidates[0]
+    candidate = world.candidates[0]
     first, second = Reward(0.7, 0.5), Reward(-0.2, 2.0)
-    learner.revise(context, candidate, old=None, new=first)
-    learner.revise(context, candidate, old=first, new=second)
-    learner.revise(context, candidate, old=second, new=Reward(0.1, 2.0))
-    learner.revise(context, candidate, old=Reward(0.1, 2.0), new=first)
-    learner.revise(context, candidate, old=first, new=None)
-    _close(learner, untouched, world)
+    known, new = world.context(), small_world(seed + 1).context()
+    for context in (known, new):
+        learner.revise(context, candidate, old=None, new=first)
+        learner.revise(context, candidate, old=first, new=second)
+        learner.revise(context, candidate, old=second, new=Reward(0.1, 2.0))
+        learner.revise(context, candidate, old=Reward(0.1, 2.0), new=first)
+        learner.revise(context, candidate, old=first, new=None)
+        _close(learner, untouched, world)
 
 
 def revising_equals_learning(make: Maker, *, seed: int = 0) -> None:
@@ -328,7 +331,7 @@ def refused_input_changes_nothing(make: Maker, *, seed: int = 0) -> None:
     ]
     for number, attempt in enumerate(attempts):
         _require(_refused(attempt), f"bad input number {number} was accepted")
-    _same_state(before, learner.state_dict())
+    _same_state(before, learner.state_dict(), "refused input changed the state")
 
 
 #: the laws of every learner.
@@ -374,9 +377,15 @@ def _same_bits(one: Learner, other: Learner, world: LinearWorld) -> None:
         _require(same, "two learners that should be the same differ")
 
 
-def _same_state(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
-    _require(before.keys() == after.keys(), "refused input changed the state")
-    _require(all(torch.equal(before[k], after[k]) for k in before), "refused input changed the state")
+def _same_state(before: Mapping[str, Tensor], after: Mapping[str, Tensor], otherwise: str) -> None:
+    _require(before.keys() == after.keys(), otherwise)
+    _require(all(torch.equal(before[k], after[k]) for k in before), otherwise)
+
+
+def _same_sums(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
+    _require(one.keys() == other.keys() and len(one) > 0, "the sums are not of the same things")
+    error = max(float((one[name] - other[name]).abs().max()) for name in one)
+    _require(error < TOLERANCE, f"the sums differ by {error:.1e}")
 
 
 def _same_numbers(one: Scores, other: Scores) -> None:
@@ -384,10 +393,14 @@ def _same_numbers(one: Scores, other: Scores) -> None:
     _require(error < TOLERANCE, f"scores differ by {error:.1e}")
 
 
-def _close(one: Learner, other: Learner, world: LinearWorld) -> None:
+def _close(one: Learner, other: Learner, world: LinearWorld, *, choosing: bool = True) -> None:
+    """Both expect the same and, unless they may have learned from different numbers of rewards, choose the same."""
     for _ in range(5):
-        context = world.context()
-        _same_numbers(one.scores(context, world.candidates), other.scores(context, world.candidates))
+        context, every = world.context(), [True] * len(world.candidates)
+        scores = one.scores(context, world.candidates)
+        _same_numbers(scores, other.scores(context, world.candidates))
+        same = not choosing or torch.equal(one.distribution(scores, every), other.distribution(scores, every))
+        _require(same, "by the same scores, two learners that should be the same choose differently")
 
 
 def _require(condition: bool, otherwise: str) -> None:

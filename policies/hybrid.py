@@ -48,7 +48,7 @@ class Hybrid:
 
     def score(self, seen: Seen, field: Field, parts: dict[str, Tensor], *, step: int) -> Scores:
         """Add what was learned of all candidates, and of each, to the parts of the prior."""
-        z, point = self._z(seen, field), seen.point
+        z, point = self._common(seen, field), seen.point
         models = self._at(step)
         shared = models._shared or Gaussian(z.shape[1], self._shape.ridge, self._shape.device)
         views = [models._view(candidate.id, point, row) for candidate, row in zip(field.candidates, z, strict=True)]
@@ -64,7 +64,7 @@ class Hybrid:
 
     def update(self, seen: Seen, field: Field, *, weight: float, response: float, step: int) -> None:
         """Add to what was learned, at the field's one candidate; an observation of an earlier step has faded."""
-        z = self._z(seen, field)[0]
+        z = self._common(seen, field)[0]
         if self._step is not None and step > self._step:
             self._advance(step)
         now = step if self._step is None else self._step
@@ -121,11 +121,6 @@ class Hybrid:
             found[f"{id}/cross"] = weighted.T @ model.companions * faded
             found[f"{id}/response"] = model.rows.T @ model.responses * faded
         return found
-
-    def _z(self, seen: Seen, field: Field) -> Tensor:
-        """What candidates have in common, z (k, q): nothing (0) where one has a prior of its own."""
-        given = self._tensor([float(candidate.prior is not None) for candidate in field.candidates])
-        return self._common(seen, field).masked_fill(given[:, None] == 1.0, 0.0)
 
     def _view(self, id: str, point: Point, z: Tensor) -> _View:
         own = self._own.get(id)

@@ -224,23 +224,29 @@ class ResidualLearner(Learner):
         twin.load_state_dict(self.state_dict())
         return twin
 
+    def _common(self, seen: Seen, field: Field) -> Tensor:
+        """What a context and k candidates have in common (k, q): the prior's terms and, unless calibrated, products.
+
+        Beside own models, nothing (0) of a candidate that has a prior of its own.
+        """
+        z = self._prior.terms(seen, field)
+        if self.settings["parts"] != "calibrated":
+            z = torch.cat([z, self._prior.products(seen, field)], dim=1)
+        given = [candidate.prior is not None for candidate in field.candidates]
+        if self.settings["parts"] == "shared" or not any(given):
+            return z
+        return z.masked_fill(torch.tensor(given, device=self.device)[:, None], 0.0)
+
     def _untrained(self) -> tuple[Models, ...]:
         parts: str = self.settings["parts"]
         shape = Shape(self.settings["degree"], self.settings["ridge"], self.device)
 
         def make() -> Models:
             if parts in ("hybrid", "calibrated"):
-                return Hybrid(shape, self._shared_terms)
-            return Shared(shape, self._shared_terms) if parts == "shared" else Disjoint(shape, self._features)
+                return Hybrid(shape, self._common)
+            return Shared(shape, self._common) if parts == "shared" else Disjoint(shape, self._features)
 
         return tuple(make() for _ in range(self.model_count))
-
-    def _shared_terms(self, seen: Seen, field: Field) -> Tensor:
-        """What a shared model sees of each candidate (k, q): the prior's terms and, unless calibrated, the products."""
-        terms = self._prior.terms(seen, field)
-        if self.settings["parts"] == "calibrated":
-            return terms
-        return torch.cat([terms, self._prior.products(seen, field)], dim=1)
 
 
 def device_of(name: str) -> torch.device:

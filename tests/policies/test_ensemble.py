@@ -35,6 +35,21 @@ def taught(learner, count=40, **kinds):
     return world
 
 
+def test_it_chooses_as_its_members_would_by_their_shares():
+    learner = create(members=WAYS, epsilon=0.1, rate=1.0)
+    world = taught(learner)
+    context = world.context()
+    scores = learner.scores(context, world.candidates)
+    expected = torch.zeros(4, dtype=torch.float64)
+    for share, way in zip(learner.shares, WAYS, strict=True):
+        alone = create(members=[way])
+        taught(alone)  # for as many rewards: some explore less by their number
+        expected += share * alone.distribution(scores, [True] * 4)
+    assert len(set(learner.shares)) > 1
+    found = learner.probabilities(context, world.candidates)
+    torch.testing.assert_close(found, 0.9 * expected + 0.1 / 4, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_an_ensemble_of_one_is_that_one(way):
     name, own = (way, {}) if isinstance(way, str) else (way["policy"], {"epsilon": way["epsilon"]})

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies import exploration
+import policies
+from policies import Candidate, Context, exploration
 
 
 def tensor(*numbers):
@@ -111,3 +112,16 @@ def test_nothing_here_touches_the_global_generator():
     exploration._normal_draws.cache_clear()
     exploration.thompson_joint(tensor(0.1, 0.0), torch.eye(2, dtype=torch.float64), 1.0)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_epsilon_falls_with_the_square_root_of_the_rewards():
+    settings = {"epsilon": 0.3, "epsilon_decay": 50.0}
+    assert exploration.epsilon_at(settings, 0) == 0.3
+    assert exploration.epsilon_at(settings, 50) == pytest.approx(0.3 / math.sqrt(2))
+    assert exploration.epsilon_at({**settings, "epsilon_decay": 0.0}, 10**6) == 0.3
+    learner = policies.create("epsilon_greedy", **settings)
+    for _ in range(150):
+        learner.learn(Context([1.0, 0.0]), Candidate("a"), 1.0)
+    assert min(learner.probabilities(Context([1.0, 0.0]), [Candidate("a"), Candidate("b")]).tolist()) == pytest.approx(
+        0.3 / 2 / 2
+    )

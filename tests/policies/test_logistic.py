@@ -94,6 +94,29 @@ def test_many_rewards_come_near_the_mode_of_all_at_once():
     assert 0.9 < float(ratio.min()) <= float(ratio.max()) < 1.1
 
 
+def test_parts_sum_to_a_probability_and_split_it_as_the_integral_does():
+    learner = create(prior_match=0.05)
+    context = Context([0.6, 0.8], {"turn": 2.0}, {"reply": [0.3, 0.1]})
+    candidates = (Candidate("a", [1.0, 0.0], {"turn": 1.0}), TWO[1])
+    for number in range(12):
+        learner.learn(context, candidates[0], 1.0, weight=5.0)
+        learner.learn(Context([0.8, -0.6], {"turn": float(number)}), candidates[1], 0.0)
+    scores = learner.scores(context, candidates)
+    assert set(scores.parts) == {"prior", "match", "own", "own:features", "own:reply", "own:together"}
+    torch.testing.assert_close(scores.mean, torch.sigmoid(scores.latent.mean), rtol=0, atol=1e-12)
+    # The second prior is 1 and is cut; both candidates' matches are of features of the same name.
+    assert scores.parts["prior"].tolist() == pytest.approx([1.5 * 0.6 - 0.2, 1.0 - LEAST], abs=1e-9)
+    assert scores.parts["match"].tolist() == pytest.approx([0.05 * 2.0, 0.0], abs=1e-9)
+    # Each part is the integral of the slope, on the straight way from the prior, times what the part adds in log-odds.
+    start = torch.logit(scores.parts["prior"] + scores.parts["match"])
+    added = scores.latent.mean - start
+    steps = (torch.arange(20_000, dtype=torch.float64) + 0.5)[:, None] / 20_000
+    p = torch.sigmoid(start + steps * added)
+    slope = (p * (1 - p)).mean(dim=0)
+    for name in ("own", "own:features", "own:reply", "own:together"):
+        torch.testing.assert_close(scores.parts[name], slope * scores.latent.parts[name], rtol=0, atol=1e-8)
+
+
 def test_a_prior_is_cut_where_no_reward_would_change_it():
     learner = create(prior_slope=4.0, prior_intercept=-1.0)
     far, near = Candidate("far", [0.0, -1.0]), Candidate("near", [0.6, 0.8])
