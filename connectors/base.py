@@ -33,7 +33,7 @@ from sanic.response import HTTPResponse
 from sanic.response import json as json_response
 
 from agent.errors import InvalidInput, LogUnavailable, RejoinderError
-from agent.mailbox import Mailbox
+from agent.mailbox import Mailbox, Parcel
 from agent.plugin.runtime import runtime
 from connectors.content import Content
 from connectors.incoming import Ignored, Incoming, body_of
@@ -87,6 +87,8 @@ class Channel(InputChannel):
         self.worker: Worker | None = None
         self._mailbox: Mailbox | None = None
         self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix=f"rejoinder-{self.label}")
+        # Of its own: what was sent is noted before anything else, or it would be sent again after a crash.
+        self._noting = ThreadPoolExecutor(1, thread_name_prefix=f"rejoinder-{self.label}-sent")
 
     @classmethod
     def name(cls) -> str:
@@ -183,6 +185,10 @@ class Channel(InputChannel):
     async def in_thread(self, work: Callable[..., Result], *args: Any, **named: Any) -> Result:
         """Do what waits for the disk off the event loop, which serves everybody."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **named))
+
+    async def note_sent(self, parcel: Parcel, message: str | None) -> None:
+        """Note that a message was sent, and the id that the service gave it."""
+        await asyncio.get_running_loop().run_in_executor(self._noting, self.mailbox.sent, parcel, message)
 
     async def accept(self, found: Sequence[Incoming]) -> int:
         """Take over what came, durably; how many of it are new.

@@ -323,7 +323,7 @@ class Worker:
             return await self._later(parcel, error)
         except (Undeliverable, InvalidInput) as error:
             return await self._undeliverable(parcel, str(error))
-        await channel.in_thread(channel.mailbox.sent, parcel, message)
+        await channel.note_sent(parcel, message)
         channel.counts["sent"] += 1
         return True
 
