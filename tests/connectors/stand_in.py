@@ -61,6 +61,8 @@ class StandIn:
             def _handle(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 call = Call(self.command, self.path, dict(self.headers.items()), self.rfile.read(length))
+                if len(call.raw) < length:  # whoever called was killed meanwhile
+                    return
                 answer = stand_in._answered(call)
                 payload = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
                 self.send_response(answer.status)
