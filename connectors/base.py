@@ -132,6 +132,10 @@ class Channel(InputChannel):
         """The messages that the service needs for one of ours: as many as it takes calls."""
         return [content]
 
+    def numbered(self, content: Content) -> bool:  # noqa: ARG002
+        """Whether what this message lets people choose was listed in words, to be answered by its number."""
+        return False
+
     def acknowledgement(self, request: Request, found: Sequence[Incoming]) -> HTTPResponse:  # noqa: ARG002
         """What the service expects as an answer."""
         return json_response({})
