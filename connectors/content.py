@@ -102,14 +102,14 @@ def cut(text: str, length: int) -> str:
 
 
 def split(text: str, length: int) -> list[str]:
-    """The text in pieces of at most `length` characters, between paragraphs, lines or words where it can be."""
-    pieces = []
-    while len(text) > length:
-        found = (text.rfind(mark, length // 2, length + 1) for mark in ("\n\n", "\n", " "))
-        at = next((at for at in found if at > 0), length)
-        pieces.append(text[:at].rstrip())
-        text = text[at:].lstrip()
-    return [piece for piece in (*pieces, text) if piece]
+    """The text in pieces of at most `length` characters, parted between paragraphs, lines or words where it can be."""
+    pieces, rest = [], text.strip()
+    while len(rest) > length:
+        ends = (rest.rfind(mark, 0, length + 1) for mark in ("\n\n", "\n", " "))
+        at = next((end for end in ends if end >= length // 2), length)
+        pieces.append(rest[:at].rstrip())
+        rest = rest[at:].lstrip()
+    return [*pieces, rest]
 
 
 def in_words(content: Content, length: int) -> list[Content]:
@@ -118,7 +118,7 @@ def in_words(content: Content, length: int) -> list[Content]:
     What can be chosen stays with the last.
     """
     bare = Content(turn=content.turn, decisions=content.decisions)
-    parts = [replace(bare, text=piece) for piece in split(content.plain(), length)] or [bare]
+    parts = [replace(bare, text=piece) for piece in split(content.plain(), length)]
     choices = tuple(content.choices())
     if len(replace(parts[-1], buttons=choices).plain(numbered=True)) > length:
         parts.append(bare)

@@ -105,7 +105,7 @@ def each(items: Sequence[Any], read: Callable[[Any], Incoming]) -> Iterator[Inco
 def _readable(item: Any, read: Callable[[Any], Incoming]) -> Incoming:
     try:
         return read(item)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         _log.warning("an event of Meta's cannot be read (%s: %s)", type(error).__name__, error)
         return Ignored("unreadable")
 

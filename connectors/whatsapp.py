@@ -181,7 +181,7 @@ def _fitting(content: Content) -> list[Content]:
         return [above, *in_words(replace(content, image=None), LONGEST_TEXT)]
     pressed = _links(content) if form == "cta_url" else content.choices()
     words = replace(content, image=None, buttons=() if form == "cta_url" else content.buttons).plain()
-    pieces = split(words, LONGEST_BODY if form or content.image else LONGEST_TEXT) or [""]
+    pieces = split(words, LONGEST_BODY if form or content.image else LONGEST_TEXT)
     parts = [replace(bare, text=piece) for piece in pieces]
     parts[-1] = replace(parts[-1], buttons=tuple(pressed))
     if form == "list" or len(parts) > 1:  # a list takes no picture
