@@ -134,6 +134,10 @@ class Channel(InputChannel):
         """The messages that the service needs for one of ours: as many as it takes calls."""
         return [content]
 
+    def numbered(self, content: Content) -> bool:  # noqa: ARG002
+        """Whether what this message lets people choose was listed in words, to be answered by its number."""
+        return False
+
     def acknowledgement(self, request: Request, found: Sequence[Incoming]) -> HTTPResponse:  # noqa: ARG002
         """What the service expects as an answer."""
         return json_response({})
@@ -300,6 +304,8 @@ def json_object(body: bytes) -> dict[str, Any]:
     """
     try:
         found = json.loads(body)
+        if b"\\ud" in body.lower():  # half a character can be neither kept nor sent
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"the body is not JSON: {error}") from error
     if not isinstance(found, dict):

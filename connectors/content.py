@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 _ORIGIN = "rejoinder"
@@ -99,6 +99,30 @@ class Content:
 def cut(text: str, length: int) -> str:
     """The text, or its beginning with an ellipsis where a service takes no more than `length` characters."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def split(text: str, length: int) -> list[str]:
+    """The text in pieces of at most `length` characters, parted between paragraphs, lines or words where it can be."""
+    pieces, rest = [], text.strip()
+    while len(rest) > length:
+        ends = (rest.rfind(mark, 0, length + 1) for mark in ("\n\n", "\n", " "))
+        at = next((end for end in ends if end >= length // 2), length)
+        pieces.append(rest[:at].rstrip())
+        rest = rest[at:].lstrip()
+    return [*pieces, rest]
+
+
+def in_words(content: Content, length: int) -> list[Content]:
+    """The content in messages of words alone, each of at most `length` characters in `plain(numbered=True)`.
+
+    What can be chosen stays with the last.
+    """
+    bare = Content(turn=content.turn, decisions=content.decisions)
+    parts = [replace(bare, text=piece) for piece in split(content.plain(), length)]
+    choices = tuple(content.choices())
+    if len(replace(parts[-1], buttons=choices).plain(numbered=True)) > length:
+        parts.append(bare)
+    return [*parts[:-1], replace(parts[-1], buttons=choices)]
 
 
 def _buttons(given: Sequence[Mapping[str, Any]]) -> tuple[Button, ...]:

@@ -44,7 +44,8 @@ class Press:
 class Feedback:
     """A customer reacted: to a message that the bot sent or, naming none, to the conversation.
 
-    A message is named by the id that the service gave it (`message`) or by our own (`parcel`).
+    A message is named by the id that the service gave it (`message`), by our own (`parcel`) or, where the service tells
+    neither, by words of it (`quoted`): the latest in the conversation that has them; none of them, the latest of all.
     `value` is in the signal's own range; None takes back what the same `person` gave as the same `facet` (that tells
     apart several reactions of one person to one message, such as emojis; by default the signal).
     """
@@ -55,6 +56,7 @@ class Feedback:
     value: float | None
     message: str | None = None
     parcel: int | None = None
+    quoted: str | None = None
     person: str | None = None
     facet: str | None = None
 

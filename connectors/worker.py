@@ -42,6 +42,8 @@ WORK_ATTEMPTS, SEND_ATTEMPTS = 5, 12
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 600.0  # between attempts to send: 12 of them take about 50 minutes
 # How often feedback looks again for a message that it is about: it may come before sending was noted.
 _FIND_ATTEMPTS = 3
+# How many of a conversation's latest messages a number or a quotation may be about.
+_LOOKED_BACK = 50
 _log = logging.getLogger(__name__)
 
 
@@ -175,7 +177,8 @@ class Worker:
             if isinstance(found, Handover):
                 await self._handed(delivery, to_people=found.to_people)
             else:
-                message = found if isinstance(found, Message) else await self._pressed(delivery, found)
+                said = found if isinstance(found, Press) else await channel.in_thread(self._numbered, found)
+                message = said if isinstance(said, Message) else await self._pressed(delivery, said)
                 await self._answer(delivery, message)
         except LogUnavailable:
             raise
@@ -247,6 +250,28 @@ class Worker:
         with suppress(RejoinderError):
             await self._channel.typing(conversation, address)
 
+    def _numbered(self, message: Message) -> Message | Press:
+        """A number alone is a choice, where the bot's latest turn listed so many."""
+        channel, place, text = self._channel, (self._channel.label, message.conversation), message.text.strip(" .)")
+        if not (text.isascii() and text.isdecimal() and len(text) <= 3):
+            return message
+        turn = None
+        for parcel in reversed(channel.mailbox.history(*place, limit=_LOOKED_BACK)):
+            content = Content.from_body(parcel.body)
+            if turn is not None and content.turn != turn:
+                break
+            titles = [button.title.strip() for button in content.choices()]
+            if titles and channel.numbered(content):
+                number = titles.index(text) if text in titles else int(text) - 1
+                if number not in range(len(titles)):
+                    break
+                reference = channel.reference(parcel.id, number)
+                return Press(message.key, place[1], reference, person=message.person, address=message.address)
+            if content.turn is None:
+                break
+            turn = content.turn
+        return message
+
     async def _pressed(self, delivery: Delivery, press: Press) -> Message:
         """What a pressed button says, and that it was pressed is a signal about the message it was on."""
         channel = self._channel
@@ -273,7 +298,7 @@ class Worker:
     async def _feedback(self, delivery: Delivery, feedback: Feedback) -> bool:
         channel = self._channel
         parcel = await channel.in_thread(self._about, feedback)
-        named = feedback.message is not None or feedback.parcel is not None
+        named = (feedback.message, feedback.parcel, feedback.quoted) != (None, None, None)
         if named and parcel is None and delivery.attempts + 1 < _FIND_ATTEMPTS:
             why = "no such message yet"
             await channel.in_thread(channel.mailbox.postpone, delivery, seconds=_FIRST_WAIT, error=why)
@@ -288,9 +313,20 @@ class Worker:
         channel = self._channel
         if feedback.parcel is not None:
             return channel.mailbox.parcel(channel.label, feedback.parcel)
+        if feedback.quoted is not None:
+            return self._quoted(feedback.conversation, feedback.quoted.strip())
         if feedback.message is None:
             return None
         return channel.mailbox.parcel_of(channel.label, feedback.message, conversation=feedback.conversation)
+
+    def _quoted(self, conversation: str, words: str) -> Parcel | None:
+        channel = self._channel
+        for parcel in reversed(channel.mailbox.history(channel.label, conversation, limit=_LOOKED_BACK)):
+            content = Content.from_body(parcel.body)
+            said = content.plain(numbered=channel.numbered(content))
+            if content.turn is not None and (not words or words in said or (said and said in words)):
+                return parcel
+        return None
 
     def _record(self, feedback: Feedback, parcel: Parcel | None) -> str | None:
         channel = self._channel
