@@ -101,6 +101,17 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
+def split(text: str, length: int) -> list[str]:
+    """The text in pieces of at most `length` characters, parted between paragraphs, lines or words where it can be."""
+    pieces, rest = [], text.strip()
+    while len(rest) > length:
+        ends = (rest.rfind(mark, 0, length + 1) for mark in ("\n\n", "\n", " "))
+        at = next((end for end in ends if end >= length // 2), length)
+        pieces.append(rest[:at].rstrip())
+        rest = rest[at:].lstrip()
+    return [*pieces, rest]
+
+
 def _buttons(given: Sequence[Mapping[str, Any]]) -> tuple[Button, ...]:
     return tuple(
         Button(
