@@ -91,7 +91,7 @@ class TelegramInput(Channel):
     def acknowledgement(self, request: Request, found: Sequence[Incoming]) -> HTTPResponse:
         """Ends the spinner on a pressed button: the answer to an update may be a call."""
         query = self.json(request).get("callback_query")
-        if query is None:
+        if not isinstance(query, dict) or "id" not in query:
             return super().acknowledgement(request, found)
         answer = {"method": "answerCallbackQuery", "callback_query_id": str(query["id"])}
         thumbs = [feedback for feedback in found if isinstance(feedback, Feedback)]
