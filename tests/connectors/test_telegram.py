@@ -24,7 +24,7 @@ from connectors.incoming import Feedback, Ignored, Message, Press
 from connectors.sending import Later
 from connectors.telegram import TelegramInput
 from tests.connectors.fuzz import JSON, LightRequest, check_reads, mutated
-from tests.connectors.services.telegram import BOT, SECRET, TOKEN, USERNAME, WEBHOOK, credentials, delivery
+from tests.connectors.services.telegram import BOT, SECRET, TOKEN, USERNAME, WEBHOOK, Service, credentials, delivery
 from tests.connectors.stand_in import Answer
 from tests.connectors.test_template import _scores
 
@@ -293,10 +293,17 @@ def test_whatever_comes_is_read_or_refused(sample):
 # In process: what is sent
 
 
-def send(service, content, chat, **options):
+@pytest.fixture
+def api():
+    api = Service()
+    yield api
+    api.close()
+
+
+def send(api, content, chat, **options):
     """Send each part as the worker would; the calls."""
-    channel = TelegramInput.from_credentials({**credentials(service), **options})
-    before = len(service.calls)
+    channel = TelegramInput.from_credentials({**credentials(api), **options})
+    before = len(api.calls)
 
     async def all_parts():
         try:
@@ -308,18 +315,18 @@ def send(service, content, chat, **options):
             await channel.client.close()
 
     sent = asyncio.run(all_parts())
-    service.check()
-    calls = [c for c in service.calls[before:] if c.body.get("chat_id") == int(chat.partition(":")[0])]
+    api.check()
+    calls = [c for c in api.calls[before:] if c.body.get("chat_id") == int(chat.partition(":")[0])]
     return sent, [(call.path.rpartition("/")[2], call.body) for call in calls]
 
 
 DECIDED = {"turn": "t", "decisions": ("d",)}
 
 
-def test_long_texts_are_parted_and_each_part_can_be_judged(service):
+def test_long_texts_are_parted_and_each_part_can_be_judged(api):
     text = "\n\n".join("word " * 300 for _ in range(8))
     buttons = (Button("Yes", "/yes"), Button("Shop", url="https://shop.example.com"), Button("Call", url="tel:+1"))
-    sent, calls = send(service, Content(text, buttons=buttons, **DECIDED), "41:9")
+    sent, calls = send(api, Content(text, buttons=buttons, **DECIDED), "41:9")
     assert len(sent) == len(calls) >= 3
     assert "".join(text.split()) in "".join("".join(body["text"].split()) for _, body in calls)
     assert all(body["message_thread_id"] == 9 for _, body in calls)
@@ -330,46 +337,63 @@ def test_long_texts_are_parted_and_each_part_can_be_judged(service):
     assert sent[0].startswith("41:")
 
 
-def test_pictures_and_cards_have_captions_and_words_where_they_cannot_be_had(service):
+def test_pictures_and_cards_have_captions_and_words_where_they_cannot_be_had(api):
     photo = "https://img.example.com/1.png"
-    _, calls = send(service, Content("Look", image=photo), "42")
+    _, calls = send(api, Content("Look", image=photo), "42")
     assert calls == [("sendPhoto", {"chat_id": 42, "photo": photo, "caption": "Look"})]
-    _, calls = send(service, Content("x" * 1025, image=photo), "43")
+    _, calls = send(api, Content("x" * 1025, image=photo), "43")
     assert [method for method, _ in calls] == ["sendPhoto", "sendMessage"]
-    _, calls = send(service, Content("Look", image="https://img.example.com/missing.png"), "44")
+    _, calls = send(api, Content("Look", image="https://img.example.com/missing.png"), "44")
     assert [method for method, _ in calls] == ["sendPhoto", "sendMessage"]
     assert calls[1][1]["text"] == "Look\n\nhttps://img.example.com/missing.png"
     card = Card("Kettle", "Holds 1 litre. " * 100, photo, "https://shop.example.com/k", (Button("Buy", "/buy"),))
     plain = replace(card, image=None)
-    _, calls = send(service, Content("Two of them", cards=(card, plain), **DECIDED), "45")
+    _, calls = send(api, Content("Two of them", cards=(card, plain), **DECIDED), "45")
     assert [method for method, _ in calls] == ["sendMessage", "sendPhoto", "sendMessage"]
     assert [body["reply_markup"]["inline_keyboard"][0][0]["text"] for _, body in calls] == ["👍", "Buy", "Buy"]
 
 
-def test_it_shows_that_it_is_typing_in_the_topic(service):
-    channel = TelegramInput.from_credentials(credentials(service))
+def test_it_shows_that_it_is_typing_in_the_topic(api):
+    channel = TelegramInput.from_credentials(credentials(api))
 
     async def typing():
         await channel.typing("-49:3", {})
         await channel.client.close()
 
     asyncio.run(typing())
-    (call,) = said(service, -49, method="sendChatAction")
+    (call,) = said(api, -49, method="sendChatAction")
     assert call.body == {"chat_id": -49, "message_thread_id": 3, "action": "typing"}
 
 
-def test_many_buttons_are_cut_and_thumbs_can_be_left_out(service):
+def test_a_pressed_thumb_is_marked_in_private_alone(api):
+    channel = TelegramInput.from_credentials(credentials(api))
+    content = Content("Hello", (Button("Yes", "/yes"),), **DECIDED)
+
+    async def noted():
+        for chat, facet in (("50", None), ("50", "👍"), ("-50", None)):
+            feedback = Feedback("1", chat, "thumb", 1.0, message=f"{chat}:7", facet=facet)
+            await channel.noted(feedback, Outgoing(chat, {}, content, 3))
+        await channel.client.close()
+
+    asyncio.run(noted())
+    api.check()
+    (call,) = api.calls
+    assert (call.body["chat_id"], call.body["message_id"]) == (50, 7)
+    assert [key["callback_data"] for key in keys(call)] == ["r3.0", "thumb:back", "thumb:down"]
+
+
+def test_many_buttons_are_cut_and_thumbs_can_be_left_out(api):
     buttons = tuple(Button("b" * 200, f"/say{n}") for n in range(150))
-    _, calls = send(service, Content(buttons=buttons, **DECIDED), "46")
+    _, calls = send(api, Content(buttons=buttons, **DECIDED), "46")
     assert len([key for row in calls[0][1]["reply_markup"]["inline_keyboard"] for key in row]) == 100
-    _, calls = send(service, Content("Hello", **DECIDED), "47", feedback=False)
+    _, calls = send(api, Content("Hello", **DECIDED), "47", feedback=False)
     assert "reply_markup" not in calls[0][1]
 
 
-def test_how_long_telegram_asks_to_wait_is_heard(service):
+def test_how_long_telegram_asks_to_wait_is_heard(api):
     body = {"ok": False, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 7}}
-    service.script.append(Answer(429, body))
+    api.script.append(Answer(429, body))
     with pytest.raises(Later) as later:
-        send(service, Content("Hello"), "48")
+        send(api, Content("Hello"), "48")
     assert (later.value.seconds, later.value.limited) == (7.0, True)
     assert TOKEN not in str(later.value)
