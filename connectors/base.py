@@ -36,7 +36,7 @@ from agent.errors import InvalidInput, LogUnavailable, RejoinderError
 from agent.mailbox import Mailbox, Parcel
 from agent.plugin.runtime import runtime
 from connectors.content import Content
-from connectors.incoming import Ignored, Incoming, body_of
+from connectors.incoming import Feedback, Ignored, Incoming, body_of
 from connectors.options import settings_of
 from connectors.outcomes import sender
 from connectors.sending import Client
@@ -77,6 +77,8 @@ class Channel(InputChannel):
     Settings: ClassVar[type] = NoSettings
     #: whether the service can pass a conversation to people.
     hands_over: ClassVar[bool] = False
+    #: whether the service's ids for messages are unique only within a conversation.
+    local_ids: ClassVar[bool] = True
     #: responses after which people take over, where the service can; `custom: {handover: true}` in one says so, too.
     handover_replies: ClassVar[Sequence[str]] = ("utter_handover", "utter_human_handoff", "utter_handoff")
 
@@ -152,6 +154,9 @@ class Channel(InputChannel):
 
     async def typing(self, conversation: str, address: Mapping[str, Any]) -> None:
         """Show that an answer is being thought of. What fails here is of no consequence."""
+
+    async def noted(self, feedback: Feedback, out: Outgoing) -> None:
+        """Show that feedback on a message was taken. What fails here is of no consequence."""
 
     async def hand_over(self, conversation: str, address: Mapping[str, Any]) -> None:
         """Ask the service to pass the conversation to people. Raises as `send`."""

@@ -72,8 +72,17 @@ class Client:
 def _failure(status: int, headers: Mapping[str, str], content: str) -> RejoinderError:
     why = f"the service answered {status}: {content[:_SHOWN]}"
     if status in _PASSING:
-        return Later(why, seconds=retry_after(headers.get("Retry-After")), limited=status == 429)
+        seconds = retry_after(headers.get("Retry-After"))
+        return Later(why, seconds=_said_in(content) if seconds is None else seconds, limited=status == 429)
     return Undeliverable(why, status=status, answer=content)
+
+
+def _said_in(content: str) -> float | None:
+    """Seconds that an answer itself asks for, where a service says it there (Telegram: under `parameters`)."""
+    with suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        answer = json.loads(content)
+        return retry_after(str(answer.get("parameters", answer)["retry_after"]))
+    return None
 
 
 def retry_after(value: str | None) -> float | None:

@@ -30,7 +30,7 @@ from connectors.outcomes import sender
 from connectors.sending import Later, Undeliverable
 
 if TYPE_CHECKING:
-    from connectors.base import Channel
+    from connectors.base import Channel, Outgoing
 
 # Work is looked for when something comes, and this often besides (seconds): for what had to wait.
 POLL_SECONDS = 0.5
@@ -307,6 +307,9 @@ class Worker:
         note = missing or await channel.in_thread(self._record, feedback, parcel)
         channel.counts["feedback without a decision" if note else f"feedback: {feedback.signal}"] += 1
         await channel.in_thread(channel.mailbox.done, delivery, note=note)
+        if parcel is not None and note is None:
+            with suppress(RejoinderError):
+                await channel.noted(feedback, await self._outgoing(parcel))
         return True
 
     def _about(self, feedback: Feedback) -> Parcel | None:
@@ -317,7 +320,8 @@ class Worker:
             return self._quoted(feedback.conversation, feedback.quoted.strip())
         if feedback.message is None:
             return None
-        return channel.mailbox.parcel_of(channel.label, feedback.message, conversation=feedback.conversation)
+        where = feedback.conversation if channel.local_ids else None
+        return channel.mailbox.parcel_of(channel.label, feedback.message, conversation=where)
 
     def _quoted(self, conversation: str, words: str) -> Parcel | None:
         channel = self._channel
@@ -343,18 +347,15 @@ class Worker:
 
     async def _send(self, parcel: Parcel) -> bool:
         """Send one message; whether to go on with the conversation."""
-        from connectors.base import Outgoing
-
-        channel, content = self._channel, Content.from_body(parcel.body)
-        place = (channel.label, parcel.conversation)
-        known = await channel.in_thread(channel.mailbox.correspondent, *place)
+        channel, out = self._channel, await self._outgoing(parcel)
         try:
-            if content.handover:
-                await channel.hand_over(parcel.conversation, known.address)
+            if out.content.handover:
+                await channel.hand_over(out.conversation, out.address)
+                place = (channel.label, out.conversation)
                 await channel.in_thread(channel.mailbox.hand_over, *place, to_people=True)
                 message = None
             else:
-                message = await channel.send(Outgoing(parcel.conversation, known.address, content, parcel.id))
+                message = await channel.send(out)
         except Later as error:
             return await self._later(parcel, error)
         except (Undeliverable, InvalidInput) as error:
@@ -362,6 +363,13 @@ class Worker:
         await channel.note_sent(parcel, message)
         channel.counts["sent"] += 1
         return True
+
+    async def _outgoing(self, parcel: Parcel) -> Outgoing:
+        from connectors.base import Outgoing
+
+        channel = self._channel
+        known = await channel.in_thread(channel.mailbox.correspondent, channel.label, parcel.conversation)
+        return Outgoing(parcel.conversation, known.address, Content.from_body(parcel.body), parcel.id)
 
     async def _later(self, parcel: Parcel, error: Later) -> bool:
         channel, attempts = self._channel, parcel.attempts + 1
