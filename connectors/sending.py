@@ -29,7 +29,11 @@ class Later(RejoinderError):
 
 
 class Undeliverable(RejoinderError):
-    """The service refuses the message for good."""
+    """The service refuses the message for good; `status` is what it answered, if it did."""
+
+    def __init__(self, why: str, *, status: int | None = None) -> None:
+        super().__init__(why)
+        self.status = status
 
 
 class Client:
@@ -69,7 +73,7 @@ def _failure(status: int, headers: Mapping[str, str], content: str) -> Rejoinder
     why = f"the service answered {status}: {content[:_SHOWN]}"
     if status in _PASSING:
         return Later(why, seconds=retry_after(headers.get("Retry-After")), limited=status == 429)
-    return Undeliverable(why)
+    return Undeliverable(why, status=status)
 
 
 def retry_after(value: str | None) -> float | None:
