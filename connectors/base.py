@@ -295,7 +295,10 @@ def json_object(body: bytes) -> dict[str, Any]:
         InvalidInput: it is none.
     """
     try:
-        found = json.loads(body)
+        text = body.decode()
+        found = json.loads(text)
+        if "\\ud" in text.lower():  # half of an emoji: what was cut in two can be kept nowhere
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"the body is not JSON: {error}") from error
     if not isinstance(found, dict):

@@ -19,6 +19,8 @@ from html.parser import HTMLParser
 from agent.errors import InvalidInput
 
 LONGEST_TEXT, LONGEST_SUBJECT, MOST_REFERENCES, MOST_PARTS = 10_000, 200, 20, 100
+# Nobody writes more; reading it would hold up everybody else. (Characters; bytes.)
+LONGEST_HEADER, LONGEST_PART = 8_000, 100_000
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 _ID = re.compile(r"<[^<>\s]{3,250}>")
 # How programs introduce the mail that they quote in full below what was written.
@@ -59,8 +61,8 @@ def read_mail(raw: bytes) -> Mail:
     try:
         message = email.message_from_bytes(raw)
         sender = address_of(message.get("From"))
-        ids = _ID.findall(str(message.get("Message-ID") or ""))
-        named = _ID.findall(f"{message.get('References') or ''} {message.get('In-Reply-To') or ''}")
+        ids = _ID.findall(str(message.get("Message-ID") or "")[:LONGEST_HEADER])
+        named = _ID.findall(f"{_words(message.get('References'))} {_words(message.get('In-Reply-To'))}")
         return Mail(
             id=ids[0] if ids else f"<{hashlib.sha256(raw).hexdigest()}@no-id>",
             sender=sender,
@@ -76,7 +78,7 @@ def read_mail(raw: bytes) -> Mail:
 
 def address_of(value: object) -> str | None:
     """The one address in a header, in lower case; None where there is none, or several, or one of a rare form."""
-    text = re.sub(r"\([^()]*\)\s*$", "", str(value or "")).strip()
+    text = re.sub(r"\([^()]*\)\s*$", "", str(value or "")[:LONGEST_HEADER]).strip()
     inside = re.findall(r"<([^<>]*)>", text)
     address = inside[0].strip() if len(inside) == 1 else text
     return address.lower() if _ADDRESS.fullmatch(address) else None
@@ -145,6 +147,7 @@ def _payload(part: Message) -> str:
     content = part.get_payload(decode=True)
     if not isinstance(content, bytes):
         return ""
+    content = content[:LONGEST_PART]
     try:
         return content.decode(part.get_content_charset("utf-8"), "replace")
     except (LookupError, ValueError):
@@ -152,10 +155,11 @@ def _payload(part: Message) -> str:
 
 
 def _words(value: object) -> str:
+    raw = str(value or "")[-LONGEST_HEADER:]
     try:
-        text = str(make_header(decode_header(str(value or ""))))
+        text = str(make_header(decode_header(raw)))
     except (LookupError, ValueError, MessageError):
-        text = str(value)
+        text = raw
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,8 @@ from urllib.parse import quote
 
 from sanic.request import Request
 
-from connectors.base import Channel, Outgoing
+from agent.errors import InvalidInput
+from connectors.base import Channel, Outgoing, json_object
 from connectors.content import Button, Card, Content, cut
 from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
 from connectors.keys import Keys, is_safe
@@ -223,8 +223,8 @@ def _words(activity: Mapping[str, Any]) -> str:
 def _choice(value: Any) -> str | None:
     """The reference that a pressed button carried; Teams may hand it on as JSON in a text."""
     if isinstance(value, str):
-        with suppress(ValueError):
-            value = json.loads(value)
+        with suppress(InvalidInput):
+            value = json_object(value.encode())
     choice = value.get("choice") if isinstance(value, dict) else None
     return choice if isinstance(choice, str) and choice else None
 

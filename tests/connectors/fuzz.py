@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from connectors.base import Channel
 from connectors.incoming import Feedback, Ignored, Incoming, Message, Press, body_of, from_body
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just("\ud83d")
 DOCUMENTS = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
@@ -80,4 +80,4 @@ def check(incoming: Incoming) -> None:
     if isinstance(incoming, (Message, Press)):
         assert isinstance(incoming.text if isinstance(incoming, Message) else incoming.choice, str)
         assert isinstance(incoming.address, dict)
-    assert from_body(json.loads(json.dumps(body_of(incoming)).encode())) == incoming
+    assert from_body(json.loads(json.dumps(body_of(incoming), ensure_ascii=False).encode())) == incoming

@@ -215,7 +215,7 @@ def test_pages_are_read_as_words():
         "<html><head><title>t</title><style>p{}</style></head><body><p>One &amp; two</p><p>three<br>four</p>"
         "<script>x()</script><div class='gmail_quote'>On x wrote:<div>old</div></div>five</body></html>"
     )
-    assert html_words(page) == "One & two\n\nthree\nfour\nfive"
+    assert html_words(page) == "One & two\n\nthree\nfour\n\nfive"
     assert read_mail(mail("", html="<blockquote>never closed <p>hello")).text in ("", "hello")
 
 
@@ -405,4 +405,4 @@ def test_long_mails_are_read_in_no_time(piece):
     started = time.perf_counter()
     read_mail(raw[: 1024 * 1024])
     read_mail(raw.replace(b"text/html", b"text/plain")[: 1024 * 1024])
-    assert time.perf_counter() - started < 10
+    assert time.perf_counter() - started < 5
