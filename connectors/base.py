@@ -79,6 +79,8 @@ class Channel(InputChannel):
     hands_over: ClassVar[bool] = False
     #: whether the service's ids for messages are unique only within a conversation.
     local_ids: ClassVar[bool] = True
+    #: the largest body that it takes (bytes).
+    largest: ClassVar[int] = MAX_BYTES
     #: responses after which people take over, where the service can; `custom: {handover: true}` in one says so, too.
     handover_replies: ClassVar[Sequence[str]] = ("utter_handover", "utter_human_handoff", "utter_handoff")
 
@@ -249,8 +251,8 @@ class Channel(InputChannel):
 
         async def answered(request: Request, **more: Any) -> HTTPResponse:
             try:
-                if len(request.body) > MAX_BYTES:
-                    return self._error(413, f"the body holds more than {MAX_BYTES} bytes")
+                if len(request.body) > self.largest:
+                    return self._error(413, f"the body holds more than {self.largest} bytes")
                 return await handler(request, **more)
             except Refused as error:
                 return self._error(error.status, str(error))
@@ -308,8 +310,9 @@ def json_object(body: bytes) -> dict[str, Any]:
         InvalidInput: it is none.
     """
     try:
-        found = json.loads(body)
-        if b"\\ud" in body.lower():  # half a character can be neither kept nor sent
+        text = body.decode()
+        found = json.loads(text)
+        if "\\ud" in text.lower():  # half of an emoji: what was cut in two can be kept nowhere
             found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"the body is not JSON: {error}") from error

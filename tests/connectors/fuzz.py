@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +13,12 @@ from hypothesis import strategies as st
 
 from agent.errors import InvalidInput
 from connectors.base import Channel
-from connectors.incoming import Ignored, body_of, from_body
+from connectors.incoming import Feedback, Ignored, Incoming, Message, Press, body_of, from_body
 
 # What the base answers with 400 (`Channel._receive`).
 REFUSED = (InvalidInput, AttributeError, KeyError, IndexError, TypeError, ValueError, RecursionError)
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just("\ud83d")
 JSON = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
@@ -64,9 +65,36 @@ def check_reads(channel: Channel, body: bytes, headers: Mapping[str, str] | None
     except REFUSED:
         return
     for incoming in found:
-        if not isinstance(incoming, Ignored):
-            assert isinstance(incoming.key, str)
-            assert incoming.key
-            assert isinstance(incoming.conversation, str)
-            assert from_body(json.loads(json.dumps(body_of(incoming)))) == incoming
+        check(incoming)
     channel.acknowledgement(request, found)
+
+
+def receive(channel: Channel, request: Any) -> int:
+    """The status that a verified request is answered with; what it brings must fit the mailbox."""
+
+    async def verified(_: Any) -> None:
+        pass
+
+    async def accepted(found: Sequence[Incoming]) -> int:
+        for incoming in found:
+            check(incoming)
+        return len(found)
+
+    channel.verify, channel.accept = verified, accepted  # type: ignore[method-assign]
+    return int(asyncio.run(channel.guarded(channel._receive)(request)).status)
+
+
+def check(incoming: Incoming) -> None:
+    """It is what its type says, and comes back from the mailbox unchanged."""
+    if isinstance(incoming, Ignored):
+        assert isinstance(incoming.kind, str)
+        return
+    assert isinstance(incoming.key, str)
+    assert isinstance(incoming.conversation, str)
+    assert isinstance(getattr(incoming, "person", None), (str, type(None)))
+    if isinstance(incoming, (Feedback, Press)):
+        assert isinstance(incoming.message, (str, type(None)))
+    if isinstance(incoming, (Message, Press)):
+        assert isinstance(incoming.text if isinstance(incoming, Message) else incoming.choice, str)
+        assert isinstance(incoming.address, dict)
+    assert from_body(json.loads(json.dumps(body_of(incoming), ensure_ascii=False).encode())) == incoming
