@@ -8,10 +8,18 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rasa")
 
+from agent.candidates import Reply
+from agent.decision import frame
 from agent.errors import InvalidInput
+from agent.mailbox import Mailbox
+from agent.plugin.runtime import ACTIONS
+from agent.service import Service
+from agent.verification import verify
 from connectors import suggestions
 from connectors.content import Content
+from connectors.incoming import AgentReply
 from connectors.suggestions import ACCEPTED, EDITED, judged, similarity
+from tests.agent.conftest import SETTINGS, Clock, HashEncoder, asked
 
 OFFERED = [
     "You can return anything within 30 days of delivery.",
@@ -70,3 +78,67 @@ def test_a_note_is_read_as_it_was_written():
     assert suggestion == suggestions.Suggestion("Hello\n\nHow can I help?")
     assert suggestions.offered(service, [Content()]) == []
     assert not suggestions.is_note(Content(text="Hello"))
+
+
+REPLIES = [Reply(f"utter_{n}", (f"title {n}", text)) for n, text in enumerate(OFFERED)]
+SLOTTED = Reply("utter_slot", ("title", "Order {order} is on its way"))
+
+
+@pytest.fixture
+def service(tmp_path):
+    service = Service(tmp_path, encoder=HashEncoder, clock=Clock())
+    service.configure(ACTIONS, SETTINGS, who="test")
+    service.reconcile(ACTIONS, [*REPLIES, SLOTTED], who="test")
+    yield service
+    service.close()
+
+
+def expected(service):
+    """What each candidate is expected to earn for the question."""
+    model = service.model(ACTIONS)
+    framed = frame(model, service.encoder(model.settings.encoder), asked(), None)
+    mean = model.learner.scores(framed.context, framed.candidates, at=0.0).mean.tolist()
+    return dict(zip([candidate.id for candidate in framed.candidates], mean, strict=True))
+
+
+def suggest(service, mailbox):
+    """A note in conversation c1, sent; the candidates it suggests, the best first."""
+    decision = service.decide(ACTIONS, asked(), candidates=[reply.id for reply in REPLIES])
+    service.activate(decision.id)
+    text = next(reply.texts[1] for reply in REPLIES if reply.id == decision.chosen)
+    said = [Content(text=text, turn=decision.turn, decisions=(decision.id,))]
+    (note,) = suggestions.offered(service, said)
+    mailbox.post("desk", "c1", [note.body()])
+    mailbox.sent(mailbox.next_parcel("desk", "c1"), "m1")
+    return suggestions.of(note)
+
+
+@pytest.mark.parametrize("used", [0, 1, 2])
+def test_what_was_used_gains_and_what_was_passed_over_loses(service, used):
+    mailbox, before = Mailbox(service.log), expected(service)
+    found = suggest(service, mailbox)
+    assert {suggestion.candidate for suggestion in found} == {reply.id for reply in REPLIES}
+    for attempt in range(2):  # worked on again, after the process ended in between
+        note = suggestions.reward(service, mailbox, "desk", AgentReply("k1", "c1", found[used].text))
+        assert attempt or note is None
+    after = expected(service)
+    assert after[found[used].candidate] > before[found[used].candidate]
+    assert (after[found[0].candidate] > before[found[0].candidate]) is (used == 0)
+    assert verify(service)["ok"]
+
+
+def test_of_several_replies_the_nearest_counts(service):
+    mailbox = Mailbox(service.log)
+    first = suggest(service, mailbox)[0].text
+    for number, text in enumerate(["One moment", f"{first} Anything else that I can do?", first, "Bye"]):
+        suggestions.reward(service, mailbox, "desk", AgentReply(f"k{number}", "c1", text))
+    outcomes = {event.id: event.body["value"] for event in service.log.read(kinds=("outcome",))}
+    revoked = {event.body["event_id"] for event in service.log.read(kinds=("revoked",))}
+    assert list(outcomes) == ["desk:k0", "desk:k1", "desk:k2"]
+    assert outcomes["desk:k0"] == 0.0 < outcomes["desk:k1"] < outcomes["desk:k2"] == 1.0
+    assert revoked == {"desk:k0", "desk:k1"}
+
+
+def test_where_nothing_was_suggested_a_reply_means_nothing(service):
+    assert suggestions.reward(service, Mailbox(service.log), "desk", AgentReply("k", "c9", "Hello")) is not None
+    assert not list(service.log.read(kinds=("outcome",)))
