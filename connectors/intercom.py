@@ -85,7 +85,7 @@ class IntercomInput(Channel):
         return found or [Ignored(topic)]
 
     def parts(self, content: Content) -> Sequence[Content]:
-        """Words and images in one comment; what can be pressed is a quick reply after it, which shows no words."""
+        """Words and images in one comment; what can be pressed is a quick reply after it, which may hold no words."""
         choices = tuple(content.named_choices())
         asked = Content(buttons=choices, turn=content.turn, decisions=content.decisions)
         return [content.unpressed(), asked] if choices else [content]
@@ -145,7 +145,9 @@ def _said(key: str, conversation: str, item: Mapping[str, Any], *, created: bool
     for number, part in enumerate(parts):
         person, text = part.get("author") or {}, words(str(part.get("body") or ""))
         own = key if number == 0 else f"{key}:{number}"
-        pressed = referred((part.get("metadata") or {}).get("quick_reply_uuid"))
+        metadata: Mapping[str, Any] = part.get("metadata") or {}
+        # Both names occur; without either, the words of the option are what was said.
+        pressed = referred(metadata.get("quick_reply_uuid") or metadata.get("quick_reply_option_uuid"))
         if person.get("type") not in ("user", "lead", "contact"):
             found.append(Ignored(f"part by {cut(str(person.get('type')), 20)}"))
         elif pressed is not None:

@@ -30,7 +30,8 @@ from tests.connectors.services.intercom import (
 
 pytestmark = [pytest.mark.rasa, pytest.mark.slow]
 LOCKED = "<p>My account is locked</p>"
-QUESTION = "<p>Which payment methods&nbsp;do you accept?</p>"
+# Of this module alone: what others' feedback teaches shows in no other test.
+QUESTION = "<p>Where can I get&nbsp;an invoice?</p>"
 
 
 @pytest.fixture
