@@ -68,12 +68,14 @@ class Reports:
         event_id: str | None = None,
         source: str = "api",
         actor: str | None = None,
+        remark: str | None = None,
         at: float | None = None,
     ) -> Recorded:
         """Log what somebody's reaction says about a decision, a turn or a conversation (give exactly one).
 
         The same `event_id` delivered again changes nothing. `conversation` and `actor` are in the clear, as the
-        channel names them; `at` is when it happened (unix seconds), now unless given.
+        channel names them; `remark` is what was said with it, kept redacted; `at` is when it happened (unix seconds),
+        now unless given.
 
         Raises:
             InvalidInput: an unknown signal, a value out of its range, not exactly one address.
@@ -86,6 +88,8 @@ class Reports:
         body = {"signal": signal, "value": value, "source": source}
         if actor is not None:
             body["actor"] = self.identity.person(actor)
+        if remark:
+            body["remark"] = redact(remark)
         id = event_id if event_id is not None else new_id()
         if id.startswith(_OUR_IDS):
             raise InvalidInput(f"event id {id!r}: ids that begin with {', '.join(_OUR_IDS)} are the log's own")

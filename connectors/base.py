@@ -35,6 +35,7 @@ from sanic.response import json as json_response
 from agent.errors import InvalidInput, LogUnavailable, RejoinderError
 from agent.mailbox import Mailbox, Parcel
 from agent.plugin.runtime import runtime
+from connectors import suggestions
 from connectors.content import Content
 from connectors.incoming import Feedback, Ignored, Incoming, body_of
 from connectors.options import settings_of
@@ -81,6 +82,8 @@ class Channel(InputChannel):
     local_ids: ClassVar[bool] = True
     #: the largest body that it takes (bytes).
     largest: ClassVar[int] = MAX_BYTES
+    #: whether the bot only suggests replies to the people who answer (`connectors.suggestions`).
+    suggests: bool = False
     #: responses after which people take over, where the service can; `custom: {handover: true}` in one says so, too.
     handover_replies: ClassVar[Sequence[str]] = ("utter_handover", "utter_human_handoff", "utter_handoff")
 
@@ -220,10 +223,16 @@ class Channel(InputChannel):
 
     def contents(self, content: Content, reply: str | None) -> list[Content]:
         """What is sent for one message of the bot's, one call each; the last may be handing over to people."""
+        if self.suggests:
+            return [replace(content, handover=False)]
         handing = self.hands_over and (content.handover or reply in self.handover_replies)
         said = replace(content, handover=False)
         found = [part for part in self.parts(said) if part != Content(turn=said.turn, decisions=said.decisions)]
         return [*found, Content(handover=True)] if handing else found
+
+    def offered(self, contents: list[Content]) -> list[Content]:
+        """What is sent for all that the bot says in a turn: where it only suggests, a note in its place."""
+        return suggestions.offered(runtime().service(), contents) if self.suggests else contents
 
     @staticmethod
     def reference(parcel: int, number: int) -> str:
@@ -287,7 +296,7 @@ class Channel(InputChannel):
             found = self.read(request)
         except InvalidInput:
             raise
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
             _log.warning("%s: a delivery cannot be read (%s: %s)", self.label, type(error).__name__, error)
             raise InvalidInput(f"this is not what {self.label} sends ({type(error).__name__})") from error
         await self.accept(found)

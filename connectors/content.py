@@ -84,6 +84,16 @@ class Content:
         every = [*self.buttons, *(button for card in self.cards for button in card.buttons)]
         return [button for button in every if button.payload]
 
+    def named_choices(self) -> list[Button]:
+        """The same, those of cards under the name of their card: out of it, `Choose` says nothing."""
+        named = [replace(b, title=f"{card.title}: {b.title}") for card in self.cards for b in card.buttons]
+        return [button for button in (*self.buttons, *named) if button.payload]
+
+    def unpressed(self) -> Content:
+        """The same without what says something when pressed."""
+        cards = tuple(replace(card, buttons=_links(card.buttons)) for card in self.cards)
+        return replace(self, buttons=_links(self.buttons), cards=cards)
+
     def plain(self, *, numbered: bool = False) -> str:
         """All of it in words; with `numbered`, what could be pressed is listed to be answered by its number."""
         lines = [self.text] if self.text else []
@@ -123,6 +133,10 @@ def in_words(content: Content, length: int) -> list[Content]:
     if len(replace(parts[-1], buttons=choices).plain(numbered=True)) > length:
         parts.append(bare)
     return [*parts[:-1], replace(parts[-1], buttons=choices)]
+
+
+def _links(buttons: Sequence[Button]) -> tuple[Button, ...]:
+    return tuple(button for button in buttons if not button.payload)
 
 
 def _buttons(given: Sequence[Mapping[str, Any]]) -> tuple[Button, ...]:

@@ -47,7 +47,8 @@ class Feedback:
     A message is named by the id that the service gave it (`message`), by our own (`parcel`) or, where the service tells
     neither, by words of it (`quoted`): the latest in the conversation that has them; none of them, the latest of all.
     `value` is in the signal's own range; None takes back what the same `person` gave as the same `facet` (that tells
-    apart several reactions of one person to one message, such as emojis; by default the signal).
+    apart several reactions of one person to one message, such as emojis; by default the signal). `remark` is what was
+    said with it.
     """
 
     key: str
@@ -59,6 +60,16 @@ class Feedback:
     quoted: str | None = None
     person: str | None = None
     facet: str | None = None
+    remark: str | None = None
+
+
+@dataclass(frozen=True)
+class AgentReply:
+    """Somebody of the team said something to the customer, where the bot suggests replies (`Channel.suggests`)."""
+
+    key: str
+    conversation: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -77,16 +88,17 @@ class Ignored:
     kind: str
 
 
-Incoming = Union[Message, Press, Feedback, Handover, Ignored]  # noqa: UP007 (evaluated when the module is read)
-_KINDS = {kind.__name__.lower(): kind for kind in (Message, Press, Feedback, Handover)}
+Incoming = Union[Message, Press, Feedback, AgentReply, Handover, Ignored]  # noqa: UP007 (evaluated when the module is read)
+_KINDS = {kind.__name__.lower(): kind for kind in (Message, Press, Feedback, AgentReply, Handover)}
+Work = Union[Message, Press, Feedback, AgentReply, Handover]  # noqa: UP007
 
 
-def body_of(incoming: Message | Press | Feedback | Handover) -> dict[str, Any]:
+def body_of(incoming: Work) -> dict[str, Any]:
     """It as JSON can hold it."""
     return {"kind": type(incoming).__name__.lower(), **asdict(incoming)}
 
 
-def from_body(body: Mapping[str, Any]) -> Message | Press | Feedback | Handover:
+def from_body(body: Mapping[str, Any]) -> Work:
     """What `body_of` gave.
 
     Raises:
@@ -96,5 +108,5 @@ def from_body(body: Mapping[str, Any]) -> Message | Press | Feedback | Handover:
     kind = _KINDS.get(str(fields.pop("kind", None)))
     if kind is None:
         raise InvalidInput(f"a delivery of an unknown kind: {body.get('kind')!r}")
-    found: Message | Press | Feedback | Handover = kind(**fields)
+    found: Work = kind(**fields)
     return found

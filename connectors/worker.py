@@ -22,10 +22,10 @@ from rasa.core.channels.channel import OutputChannel, UserMessage
 from agent.errors import InvalidInput, LogUnavailable, RejoinderError
 from agent.mailbox import Correspondent, Delivery, Parcel
 from agent.plugin.runtime import runtime
-from connectors import outcomes
+from connectors import outcomes, suggestions
 from connectors.answers import answered_before
 from connectors.content import Content
-from connectors.incoming import Feedback, Handover, Message, Press, from_body
+from connectors.incoming import AgentReply, Feedback, Handover, Message, Press, from_body
 from connectors.outcomes import sender
 from connectors.sending import Later, Undeliverable
 
@@ -65,8 +65,8 @@ class Outbox(OutputChannel):
             self.collected += found
         elif found:
             conversation = recipient_id.removeprefix(sender(self._channel.label, ""))
-            bodies = [content.body() for content in found]
             channel = self._channel
+            bodies = [content.body() for content in await channel.in_thread(channel.offered, found)]
             await channel.in_thread(channel.mailbox.post, channel.label, conversation, bodies)
             if channel.worker is not None:
                 channel.worker.wake()
@@ -176,6 +176,8 @@ class Worker:
                 return await self._feedback(delivery, found)
             if isinstance(found, Handover):
                 await self._handed(delivery, to_people=found.to_people)
+            elif isinstance(found, AgentReply):
+                await self._replied(delivery, found)
             else:
                 said = found if isinstance(found, Press) else await channel.in_thread(self._numbered, found)
                 message = said if isinstance(said, Message) else await self._pressed(delivery, said)
@@ -194,6 +196,11 @@ class Worker:
         await channel.in_thread(channel.mailbox.hand_over, *place, to_people=to_people)
         await channel.in_thread(channel.mailbox.done, delivery)
 
+    async def _replied(self, delivery: Delivery, reply: AgentReply) -> None:
+        channel, service = self._channel, runtime().service()
+        note = await channel.in_thread(suggestions.reward, service, channel.mailbox, channel.label, reply)
+        await channel.in_thread(channel.mailbox.done, delivery, note=note)
+
     async def _failed(self, delivery: Delivery, error: Exception) -> bool:
         channel, why = self._channel, f"{type(error).__name__}: {error}"
         _log.error("%s: a message was not answered (%s)", channel.label, why, exc_info=error)
@@ -208,13 +215,13 @@ class Worker:
     async def _answer(self, delivery: Delivery, message: Message) -> None:
         channel = self._channel
         known = await self._correspondent(delivery.conversation, message.address)
-        if known.handed_over:
+        if known.handed_over and not channel.suggests:
             channel.counts["left to people"] += 1
             await channel.in_thread(channel.mailbox.done, delivery, note="left to people")
             return
         typing = asyncio.get_running_loop().create_task(self._typing(delivery.conversation, known.address))
         try:
-            contents = await self._contents(delivery, message)
+            contents = await channel.in_thread(channel.offered, await self._contents(delivery, message))
         finally:
             typing.cancel()
         await channel.in_thread(channel.mailbox.done, delivery, [content.body() for content in contents])

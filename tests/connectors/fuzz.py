@@ -16,7 +16,7 @@ from connectors.base import Channel
 from connectors.incoming import Feedback, Ignored, Incoming, Message, Press, body_of, from_body
 
 # What the base answers with 400 (`Channel._receive`).
-REFUSED = (InvalidInput, AttributeError, KeyError, IndexError, TypeError, ValueError, RecursionError)
+REFUSED = (InvalidInput, AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError)
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just("\ud83d")
 JSON = st.recursive(
