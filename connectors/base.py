@@ -184,8 +184,10 @@ class Channel(InputChannel):
         """Do what waits for the disk off the event loop, which serves everybody."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **named))
 
-    async def accept(self, found: Sequence[Incoming]) -> int:
-        """Take over what came, durably; how many of it are new.
+    async def accept(
+        self, found: Sequence[Incoming], *, heard: Mapping[str, Content] | None = None, forward: bool = False
+    ) -> int:
+        """Take over what came, durably; how many of it are new. `heard` and `forward` are as in `Mailbox.accept`.
 
         Raises:
             LogUnavailable: not taken over; the service will deliver it again.
@@ -195,7 +197,8 @@ class Channel(InputChannel):
         if not work:
             return 0
         rows = [(incoming.key, incoming.conversation, body_of(incoming)) for incoming in work]
-        new = await self.in_thread(lambda: self.mailbox.accept(self.label, rows))
+        shown = {key: content.body() for key, content in (heard or {}).items()}
+        new = await self.in_thread(lambda: self.mailbox.accept(self.label, rows, heard=shown, forward=forward))
         self.counts.update({"accepted": new, "repeated": len(work) - new})
         if self.worker is not None:
             self.worker.wake()

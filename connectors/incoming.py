@@ -46,7 +46,8 @@ class Feedback:
 
     A message is named by the id that the service gave it (`message`) or by our own (`parcel`).
     `value` is in the signal's own range; None takes back what the same `person` gave as the same `facet` (that tells
-    apart several reactions of one person to one message, such as emojis; by default the signal).
+    apart several reactions of one person to one message, such as emojis; by default the signal). `comment` is what they
+    said of it.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Feedback:
     parcel: int | None = None
     person: str | None = None
     facet: str | None = None
+    comment: str | None = None
 
 
 @dataclass(frozen=True)
