@@ -232,7 +232,7 @@ class Channel(InputChannel):
         """
         return json_object(request.body)
 
-    def guarded(self, handler: Callable[[Request], Awaitable[HTTPResponse]]) -> Callable[..., Awaitable[HTTPResponse]]:
+    def guarded(self, handler: Callable[..., Awaitable[HTTPResponse]]) -> Callable[..., Awaitable[HTTPResponse]]:
         """The handler with its errors answered in one clear line each."""
 
         async def answered(request: Request, **more: Any) -> HTTPResponse:

@@ -31,7 +31,7 @@ from typing import Any
 
 from sanic import Blueprint
 from sanic.request import Request
-from sanic.response import HTTPResponse, empty
+from sanic.response import HTTPResponse
 from sanic.response import json as json_response
 
 from agent.errors import InvalidInput
@@ -124,17 +124,24 @@ class WebInput(Channel):
 
     def routes(self, routes: Blueprint, on_new_message: OnMessage) -> None:  # noqa: ARG002
         """The page's files, and what it speaks."""
-        routes.add_route(self._page, "/chat", methods=["GET"], name="chat")
-        routes.add_route(self._widget, "/widget.js", methods=["GET"], name="widget")
-        routes.add_route(self._file, "/static/<version:str>/<name:str>", methods=["GET"], name="static")
-        routes.add_route(self._open(self._session), "/session", methods=["POST", "OPTIONS"], name="session")
+        routes.add_route(self.guarded(self._page), "/chat", methods=["GET"], name="chat")
+        routes.add_route(self.guarded(self._widget), "/widget.js", methods=["GET"], name="widget")
+        static = "/static/<version:str>/<name:str>"
+        routes.add_route(self.guarded(self._file), static, methods=["GET"], name="static")
+        routes.add_route(self._open(self._session), "/session", methods=["POST"], name="session")
         for visit in (self._messages, self._handover, self._feedback, self._csat, self._events, self._history):
             name = visit.__name__.strip("_")
             method = "GET" if visit in (self._events, self._history) else "POST"
             handler = self._open(self._visited(visit, cost=1.0 if method == "POST" else _GLANCE))
-            routes.add_route(handler, f"/{name}", methods=[method, "OPTIONS"], name=name)
+            routes.add_route(handler, f"/{name}", methods=[method], name=name)
         routes.add_route(self.guarded(self._desk), "/desk", methods=["POST"], name="desk")
         routes.listener("before_server_stop")(self._close)
+
+        # As middleware: Rasa's own answers browsers that ask beforehand, before any handler does.
+        @routes.middleware("response")
+        async def named(request: Request, response: HTTPResponse) -> None:
+            for name, value in self.origins.headers(request).items():
+                response.headers.setdefault(name, value)
 
     async def verify(self, request: Request) -> None:
         """A visitor's own token. Raises Refused."""
@@ -171,23 +178,15 @@ class WebInput(Channel):
     # Who asks
 
     def _open(self, handler: Handler) -> Callable[..., Awaitable[Any]]:
-        """A handler for the pages of allowed origins, which browsers have to be told."""
+        """A handler for the pages of allowed origins alone."""
 
         async def checked(request: Request) -> Any:
             self.origins.check(request)
             if len(request.body) > MAX_BYTES:
                 raise Refused(f"the body holds more than {MAX_BYTES} bytes", status=413)
-            return empty() if request.method == "OPTIONS" else await handler(request)
+            return await handler(request)
 
-        guarded = self.guarded(checked)
-
-        async def answered(request: Request) -> Any:
-            answer = await guarded(request)
-            if answer is not None:
-                answer.headers.update(self.origins.headers(request))
-            return answer
-
-        return answered
+        return self.guarded(checked)
 
     def _visited(self, visit: Visit, *, cost: float) -> Handler:
         """A handler for visitors who have a token and call no more often than they may."""
@@ -263,7 +262,7 @@ class WebInput(Channel):
         last = request.headers.get("Last-Event-ID") or ""
         after = int(last) if re.fullmatch("[0-9]{1,18}", last) else 0
         known = await self.in_thread(self.mailbox.correspondent, self.label, conversation)
-        headers = {**self.origins.headers(request), "X-Accel-Buffering": "no"}
+        headers = {"X-Accel-Buffering": "no"}  # a proxy in between passes each event on at once
         with self.streams.opened(conversation) as stream:
             stream.wake("people", {"here": known.handed_over})
             response = await request.respond(content_type="text/event-stream; charset=utf-8", headers=headers)
