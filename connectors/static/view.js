@@ -118,7 +118,9 @@ export function message(given, words, press) {
   const time = $("time", element);
   time.dateTime = at.toISOString();
   const today = at.toDateString() === new Date().toDateString();
-  time.textContent = at.toLocaleString(document.documentElement.lang, today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
+  const language = document.documentElement.lang;
+  const locale = navigator.languages.find((name) => name.toLowerCase().startsWith(language)) ?? language;
+  time.textContent = at.toLocaleString(locale, today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
   return element;
 }
 
