@@ -30,7 +30,7 @@ class Visit:
     """A visitor without a browser."""
 
     def __init__(self, assistant: Any, token: str | None = None) -> None:
-        self.base = f"{assistant.client.base_url}webhooks/web/"
+        self.base = f"http://127.0.0.1:{assistant.server.port}/webhooks/web/"
         self.client = httpx.Client(base_url=self.base, timeout=PATIENCE)
         answer = self.client.post("session", headers=_bearer(token))
         assert answer.status_code == 200, answer.text

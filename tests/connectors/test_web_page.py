@@ -19,14 +19,14 @@ from playwright import sync_api as playwright
 
 from agent.mailbox import Mailbox
 from connectors.content import Button, Card, Content
-from tests.connectors.services.web import ORIGIN
 
 pytestmark = [pytest.mark.rasa, pytest.mark.slow, pytest.mark.browser]
 LOCKED = "My account is locked"
 PATIENCE = 60_000.0  # ms, on a busy machine
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 QUIET += ("--disable-component-update", "--disable-sync")
-# What links and pictures of customers' and builders' may try.
+HEAD = '<!doctype html><html lang="en"><title>Shop</title>'
+# What words and links may try.
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=1</script> javascript:alert(1)'
 
 
@@ -294,11 +294,9 @@ def test_people_come_and_the_connection_goes_and_comes(chat):
 
 
 def test_the_widget_brings_it_into_another_page(chromium, assistant):
-    page = Chat(chromium, assistant)
-    shop = '<!doctype html><html lang="en"><title>Shop</title><main><h1>Shop</h1></main>'
-    shop += f'<script src="{page.base}widget.js"></script>'
-    page.page.route(f"{ORIGIN}/**", lambda route: route.fulfill(content_type="text/html", body=shop))
-    page.page.goto(f"{ORIGIN}/")
+    page, site = Chat(chromium, assistant), assistant.services["web"]
+    site.page = f'{HEAD}<main><h1>Shop</h1></main><script src="{page.base}widget.js"></script>'.encode()
+    page.page.goto(site.address)
     launcher = page.page.get_by_role("button", name="Open the chat")
     launcher.click()
     frame = page.page.frame_locator("rejoinder-chat iframe")
@@ -310,15 +308,14 @@ def test_the_widget_brings_it_into_another_page(chromium, assistant):
     frame.locator("#text").press("Escape")
     page.page.locator("rejoinder-chat .panel").wait_for(state="hidden")
     assert launcher.evaluate("(element) => element.getRootNode().activeElement === element")
-    page.requests = [url for url in page.requests if not url.startswith(ORIGIN)]
+    page.requests = [url for url in page.requests if not url.startswith(site.address)]
     page.close()
 
 
 def test_no_other_site_may_frame_it(chromium, assistant):
-    page = Chat(chromium, assistant)
-    holder = f'<!doctype html><html lang="en"><title>x</title><iframe src="{page.base}chat"></iframe>'
-    page.page.route("http://elsewhere.example/**", lambda route: route.fulfill(content_type="text/html", body=holder))
-    page.page.goto("http://elsewhere.example/")
+    page, site = Chat(chromium, assistant), assistant.services["web"]
+    site.page = f'{HEAD}<iframe src="{page.base}chat"></iframe>'.encode()
+    page.page.goto(site.address.replace("127.0.0.1", "localhost"))
     page.page.wait_for_timeout(500)
     assert any("frame-ancestors" in problem for problem in page.problems)
     page.context.close()

@@ -1,4 +1,4 @@
-"""What the web chat calls: nobody, except a desk of people, where hand-overs go."""
+"""What the web chat calls: a desk of people, where hand-overs go; and a site whose pages hold the chat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ SECRET, DESK_SECRET = "what visitors' tokens are signed with", "what the desk si
 
 
 class Service(StandIn):
+    page = b""  # of the site
+
     def answer(self, call: Call) -> Answer:
+        if call.method == "GET":
+            return Answer(body=self.page, headers={"Content-Type": "text/html; charset=utf-8"})
         assert (call.method, call.path) == ("POST", "/desk")
         assert call.headers["Content-Type"] == "application/json"
         expected = signed(call.raw, at=float(call.headers["X-Timestamp"]))[1]
@@ -29,7 +33,7 @@ class Service(StandIn):
 def credentials(service: StandIn) -> dict[str, Any]:
     return {
         "secret": SECRET,
-        "origins": [ORIGIN],
+        "origins": [ORIGIN, service.address],
         "title": "Wrenfold",
         "suggestions": ["Where is my order?", "How do I return something?"],
         "calls_per_minute": 600,
