@@ -27,7 +27,7 @@ class Identity:
     def __init__(self, home: Path) -> None:
         path = home / "identity.key"
         try:
-            self._key = _read_or_make(path)
+            self._key = kept_key(path)
         except OSError as error:
             raise LogUnavailable(f"the key {path} cannot be read or made: {error}") from error
 
@@ -54,7 +54,12 @@ class Identity:
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:32]
 
 
-def _read_or_make(path: Path) -> bytes:
+def kept_key(path: Path) -> bytes:
+    """The secret key that a file holds, readable by its owner alone; made when it is first asked for.
+
+    Raises:
+        OSError: it can be neither read nor made.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")

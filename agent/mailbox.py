@@ -33,7 +33,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Parcel:
-    """A message to send, or sent: `message` is then the id that the service knows it by."""
+    """A message to send, from `due` on; or sent: `message` is then the id that the service knows it by."""
 
     id: int
     channel: str
@@ -41,6 +41,7 @@ class Parcel:
     body: Mapping[str, Any]
     attempts: int
     message: str | None
+    due: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,19 @@ class Mailbox:
 
     # In
 
-    def accept(self, channel: str, brought: Iterable[tuple[str, str, Mapping[str, Any]]]) -> int:
-        """Take over deliveries (key, conversation, body); how many of them are new. Survives a power cut."""
+    def accept(
+        self,
+        channel: str,
+        brought: Iterable[tuple[str, str, Mapping[str, Any]]],
+        *,
+        heard: Mapping[str, Mapping[str, Any]] | None = None,
+        forward: bool = False,
+    ) -> int:
+        """Take over deliveries (key, conversation, body); how many of them are new. Survives a power cut.
+
+        `heard` holds, by key, what is to be shown as said there: kept among the parcels, in its place between them.
+        With `forward` it is to be sent, too: to people who have taken the conversation over.
+        """
         new = 0
         with self._log.writing() as db:
             for key, conversation, body in brought:
@@ -73,6 +85,9 @@ class Mailbox:
                     (channel, key, conversation, _json(body), self._clock()),
                 )
                 new += cursor.rowcount
+                if cursor.rowcount and heard is not None and key in heard:
+                    state = "waiting" if forward else "heard"
+                    self._put(db, channel, conversation, [heard[key]], state=state)
         return new
 
     def next_delivery(self, channel: str, conversation: str) -> Delivery | None:
@@ -165,11 +180,21 @@ class Mailbox:
         rows = self._parcels(f"{where} order by id desc limit 1", values)
         return rows[0][0] if rows else None
 
-    def history(self, channel: str, conversation: str, *, after: int = 0, limit: int = 200) -> list[Parcel]:
-        """The latest parcels of a conversation that were sent, oldest first."""
+    def history(
+        self,
+        channel: str,
+        conversation: str,
+        *,
+        after: int = 0,
+        limit: int = 200,
+        states: Sequence[str] = ("sent",),
+        since: float = 0.0,
+    ) -> list[Parcel]:
+        """The latest parcels of a conversation that are in one of these states, oldest first."""
+        marks = ", ".join("?" * len(states))
         rows = self._parcels(
-            "channel = ? and conversation = ? and state = 'sent' and id > ? order by id desc limit ?",
-            (channel, conversation, after, limit),
+            f"channel = ? and conversation = ? and state in ({marks}) and id > ? and due >= ? order by id desc limit ?",
+            (channel, conversation, *states, after, since, limit),
         )
         return [parcel for parcel, _ in reversed(rows)]
 
@@ -218,6 +243,16 @@ class Mailbox:
         )
         return str(rows[0][0]) if rows else None
 
+    def reactions(self, channel: str, about: Sequence[str], person: str, facet: str) -> dict[str, str]:
+        """The same of several things sent, by what each is about."""
+        marks = ", ".join("?" * len(about))
+        rows = self._log.rows(
+            f"select parcel, event from reactions where channel = ? and parcel in ({marks}) "
+            "and person = ? and facet = ?",
+            (channel, *about, person, facet),
+        )
+        return dict(rows)
+
     def reacted(self, channel: str, about: str, person: str, facet: str, event: str | None) -> None:
         """A person's reaction stands as this outcome; None where it was taken back."""
         key = (channel, about, person, facet)
@@ -230,9 +265,14 @@ class Mailbox:
     # Upkeep
 
     def purge(self) -> None:
-        """Forget deliveries so old that no service brings them again. Parcels stay: feedback may come late."""
+        """Forget deliveries so old that no service brings them again, and what customers said as long ago.
+
+        What the bot said stays: feedback may come late.
+        """
         with self._log.writing(durable=False) as db:
-            db.execute("delete from deliveries where state != 'waiting' and due < ?", (self._clock() - KEPT_SECONDS,))
+            before = (self._clock() - KEPT_SECONDS,)
+            db.execute("delete from deliveries where state != 'waiting' and due < ?", before)
+            db.execute("delete from parcels where state = 'heard' and due < ?", before)
 
     def counts(self, channel: str) -> dict[str, int]:
         """How many deliveries and parcels of a channel there are in each state, as `deliveries.waiting` and so on."""
@@ -244,17 +284,19 @@ class Mailbox:
             )
         }
 
-    def _put(self, db: Any, channel: str, conversation: str, parcels: Sequence[Mapping[str, Any]]) -> None:
+    def _put(
+        self, db: Any, channel: str, conversation: str, parcels: Sequence[Mapping[str, Any]], *, state: str = "waiting"
+    ) -> None:
         for body in parcels:
             db.execute(
-                "insert into parcels (channel, conversation, body, due) values (?, ?, ?, ?)",
-                (channel, conversation, _json(body), self._clock()),
+                "insert into parcels (channel, conversation, body, state, due) values (?, ?, ?, ?, ?)",
+                (channel, conversation, _json(body), state, self._clock()),
             )
 
     def _parcels(self, where: str, values: Sequence[Any]) -> list[tuple[Parcel, float]]:
         sql = f"select id, channel, conversation, body, attempts, message, due from parcels where {where}"
         return [
-            (Parcel(id, channel, conversation, json.loads(body), attempts, message), due)
+            (Parcel(id, channel, conversation, json.loads(body), attempts, message, due), due)
             for id, channel, conversation, body, attempts, message, due in self._log.rows(sql, values)
         ]
 

@@ -68,13 +68,13 @@ class Reports:
         event_id: str | None = None,
         source: str = "api",
         actor: str | None = None,
-        remark: str | None = None,
+        comment: str | None = None,
         at: float | None = None,
     ) -> Recorded:
         """Log what somebody's reaction says about a decision, a turn or a conversation (give exactly one).
 
         The same `event_id` delivered again changes nothing. `conversation` and `actor` are in the clear, as the
-        channel names them; `remark` is what was said with it, kept redacted; `at` is when it happened (unix seconds),
+        channel names them; `comment` is what they said of it, kept redacted; `at` is when it happened (unix seconds),
         now unless given.
 
         Raises:
@@ -85,11 +85,11 @@ class Reports:
         """
         signal_named(signal).scaled(value)
         conversation, turn, decision = self._address(conversation=conversation, turn=turn, decision=decision)
-        body = {"signal": signal, "value": value, "source": source}
+        body: dict[str, Any] = {"signal": signal, "value": value, "source": source}
         if actor is not None:
             body["actor"] = self.identity.person(actor)
-        if remark:
-            body["remark"] = redact(remark)
+        if comment and comment.strip():
+            body["comment"] = redact(comment.strip())
         id = event_id if event_id is not None else new_id()
         if id.startswith(_OUR_IDS):
             raise InvalidInput(f"event id {id!r}: ids that begin with {', '.join(_OUR_IDS)} are the log's own")

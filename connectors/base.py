@@ -204,8 +204,10 @@ class Channel(InputChannel):
         """Note that a message was sent, and the id that the service gave it."""
         await asyncio.get_running_loop().run_in_executor(self._noting, self.mailbox.sent, parcel, message)
 
-    async def accept(self, found: Sequence[Incoming]) -> int:
-        """Take over what came, durably; how many of it are new.
+    async def accept(
+        self, found: Sequence[Incoming], *, heard: Mapping[str, Content] | None = None, forward: bool = False
+    ) -> int:
+        """Take over what came, durably; how many of it are new. `heard` and `forward` are as in `Mailbox.accept`.
 
         Raises:
             LogUnavailable: not taken over; the service will deliver it again.
@@ -215,7 +217,8 @@ class Channel(InputChannel):
         if not work:
             return 0
         rows = [(incoming.key, incoming.conversation, body_of(incoming)) for incoming in work]
-        new = await self.in_thread(lambda: self.mailbox.accept(self.label, rows))
+        shown = {key: content.body() for key, content in (heard or {}).items()}
+        new = await self.in_thread(lambda: self.mailbox.accept(self.label, rows, heard=shown, forward=forward))
         self.counts.update({"accepted": new, "repeated": len(work) - new})
         if self.worker is not None:
             self.worker.wake()
@@ -255,7 +258,7 @@ class Channel(InputChannel):
         """
         return json_object(request.body)
 
-    def guarded(self, handler: Callable[[Request], Awaitable[HTTPResponse]]) -> Callable[..., Awaitable[HTTPResponse]]:
+    def guarded(self, handler: Callable[..., Awaitable[HTTPResponse]]) -> Callable[..., Awaitable[HTTPResponse]]:
         """The handler with its errors answered in one clear line each."""
 
         async def answered(request: Request, **more: Any) -> HTTPResponse:

@@ -134,7 +134,7 @@ class ChatwootInput(Channel):
         if self.suggests:  # what was rated is what people said
             return Ignored("csat where people answer")
         remark = str(rating.get("feedback_message") or "") or None
-        return Feedback(delivery, conversation, "csat", float(rating["rating"]), person=person, remark=remark)
+        return Feedback(delivery, conversation, "csat", float(rating["rating"]), person=person, comment=remark)
 
 
 def _person(contact: Mapping[str, Any] | None) -> str | None:

@@ -126,12 +126,12 @@ class EmailInput(Channel):
         """One mail, as it came."""
         return [self._incoming(read_mail(request.body[:MOST_BYTES]))]
 
-    async def accept(self, found: Sequence[Incoming]) -> int:
+    async def accept(self, found: Sequence[Incoming], **shown: Any) -> int:
         """As every channel; first, which conversation a mail belongs to is found by the mails that it names."""
         threaded: list[Incoming] = [
             await self.in_thread(self._threaded, one) if isinstance(one, Message) else one for one in found
         ]
-        return await super().accept(threaded)
+        return await super().accept(threaded, **shown)
 
     async def send(self, out: Outgoing) -> str | None:
         """One mail."""

@@ -47,8 +47,8 @@ class Feedback:
     A message is named by the id that the service gave it (`message`), by our own (`parcel`) or, where the service tells
     neither, by words of it (`quoted`): the latest in the conversation that has them; none of them, the latest of all.
     `value` is in the signal's own range; None takes back what the same `person` gave as the same `facet` (that tells
-    apart several reactions of one person to one message, such as emojis; by default the signal). `remark` is what was
-    said with it.
+    apart several reactions of one person to one message, such as emojis; by default the signal). `comment` is what they
+    said of it.
     """
 
     key: str
@@ -60,7 +60,7 @@ class Feedback:
     quoted: str | None = None
     person: str | None = None
     facet: str | None = None
-    remark: str | None = None
+    comment: str | None = None
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ class IntercomInput(Channel):
         if topic == "conversation.rating.added":
             rating = item["conversation_rating"]
             remark, person = str(rating.get("remark") or "") or None, _contact(item)
-            return [Feedback(key, conversation, "csat", float(rating["rating"]), person=person, remark=remark)]
+            return [Feedback(key, conversation, "csat", float(rating["rating"]), person=person, comment=remark)]
         return []
 
 

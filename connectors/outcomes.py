@@ -55,7 +55,7 @@ def record(
                 event_id=event,
                 source=channel,
                 actor=sender(channel, person),
-                remark=feedback.remark,
+                comment=feedback.comment,
             )
         except InvalidInput as error:  # nothing was decided there, or a value that there is not
             return str(error)

@@ -99,10 +99,10 @@ class TeamsInput(Channel):
             return [_thumb(activity)]
         return [Ignored(f"{kind} {activity['name']}" if kind == "invoke" else str(kind))]
 
-    async def accept(self, found: Sequence[Incoming]) -> int:
+    async def accept(self, found: Sequence[Incoming], **shown: Any) -> int:
         """As every channel; a reaction in a team's channel does not name the thread that its message is in."""
         known = [await self.in_thread(self._in_thread, one) if isinstance(one, Feedback) else one for one in found]
-        return await super().accept(known)
+        return await super().accept(known, **shown)
 
     async def send(self, out: Outgoing) -> str | None:
         """One activity."""

@@ -164,7 +164,7 @@ def rating_of(body: Mapping[str, Any], run: str) -> Incoming:
     if rating not in _RATINGS:
         return Ignored("rating that is none")
     remark = str(body.get("comment") or "") or None
-    return Feedback(f"satisfaction:{run}", conversation, "csat", _RATINGS[rating], remark=remark)
+    return Feedback(f"satisfaction:{run}", conversation, "csat", _RATINGS[rating], comment=remark)
 
 
 def _id(conversation: Mapping[str, Any]) -> str:

@@ -81,7 +81,7 @@ def test_a_message_is_answered_once_and_rated_changed_and_learned_from(assistant
     deliver(assistant, rated(105, 41, 2, "Too long"), id="csat-41-a")
     deliver(assistant, rated(105, 41, 5), id="csat-41-b")
     (first,) = assistant.wait_for("outcome", lambda e: e.id == "chatwoot:csat-41-a")
-    assert (first.body["signal"], first.body["value"], first.body["remark"]) == ("csat", 2.0, "Too long")
+    assert (first.body["signal"], first.body["value"], first.body["comment"]) == ("csat", 2.0, "Too long")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == first.id)
     (second,) = assistant.wait_for("outcome", lambda e: e.id == "chatwoot:csat-41-b")
     (decision, *_) = assistant.events("decision", lambda e: e.conversation == second.conversation)

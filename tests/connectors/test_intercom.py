@@ -77,7 +77,7 @@ def test_a_message_is_answered_once_and_rated_changed_and_resolved(assistant, se
     deliver(assistant, rated("n4", 81, 2, "Not what I asked"))
     deliver(assistant, rated("n5", 81, 4))
     (first,) = assistant.wait_for("outcome", lambda e: e.id == "intercom:n4")
-    assert (first.body["signal"], first.body["value"], first.body["remark"]) == ("csat", 2.0, "Not what I asked")
+    assert (first.body["signal"], first.body["value"], first.body["comment"]) == ("csat", 2.0, "Not what I asked")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == "intercom:n4")
     (second,) = assistant.wait_for("outcome", lambda e: e.id == "intercom:n5")
     (decision, *_) = assistant.events("decision", lambda e: e.conversation == second.conversation)

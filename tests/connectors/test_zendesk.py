@@ -94,7 +94,7 @@ def test_a_batch_is_answered_once_and_its_satisfaction_finds_it(assistant, servi
     assert rate("c1", "bad", run="s2", comment="It took long") == 200
     assert rate("c1", "good", run="s3") == 200
     (first,) = assistant.wait_for("outcome", lambda e: e.id == "zendesk:satisfaction:s2")
-    assert (first.body["signal"], first.body["value"], first.body["remark"]) == ("csat", 1, "It took long")
+    assert (first.body["signal"], first.body["value"], first.body["comment"]) == ("csat", 1, "It took long")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == first.id)
     (second,) = assistant.wait_for("outcome", lambda e: e.id == "zendesk:satisfaction:s3" and e.body["value"] == 5)
     (decision, *_) = assistant.events("decision", lambda e: e.conversation == second.conversation)
