@@ -39,6 +39,7 @@ from connectors import suggestions
 from connectors.content import Content
 from connectors.incoming import Feedback, Ignored, Incoming, body_of
 from connectors.options import settings_of
+from connectors.outbox import Outbox
 from connectors.outcomes import sender
 from connectors.sending import Client
 from connectors.signature import Refused
@@ -185,8 +186,6 @@ class Channel(InputChannel):
 
     def get_output_channel(self) -> OutputChannel:
         """Where messages go that no user message asked for, such as a reminder's."""
-        from connectors.worker import Outbox
-
         return Outbox(self)
 
     @property

@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rasa.core.channels.channel import OutputChannel, UserMessage
+from rasa.core.channels.channel import UserMessage
 
 from agent.errors import InvalidInput, LogUnavailable, RejoinderError
 from agent.mailbox import Correspondent, Delivery, Parcel
@@ -26,6 +26,7 @@ from connectors import outcomes, suggestions
 from connectors.answers import answered_before
 from connectors.content import Content
 from connectors.incoming import AgentReply, Feedback, Handover, Message, Press, from_body
+from connectors.outbox import Outbox
 from connectors.outcomes import sender
 from connectors.sending import Later, Undeliverable
 
@@ -45,35 +46,6 @@ _FIND_ATTEMPTS = 3
 # How many of a conversation's latest messages a number or a quotation may be about.
 _LOOKED_BACK = 50
 _log = logging.getLogger(__name__)
-
-
-class Outbox(OutputChannel):
-    """Where Rasa puts what the bot says: collected for an answer, or, where nobody asked, put up for sending."""
-
-    def __init__(self, channel: Channel, *, collect: bool = False) -> None:
-        self.collected: list[Content] = []
-        self._channel, self._collect = channel, collect
-
-    def name(self) -> str:
-        """The channel's name, which a response's variations may ask for."""
-        return self._channel.label
-
-    async def send_response(self, recipient_id: str, message: dict[str, Any]) -> None:
-        """Take one message of the bot's."""
-        found = self._channel.contents(Content.of(message), message.get("utter_action"))
-        if self._collect:
-            self.collected += found
-        elif found:
-            conversation = recipient_id.removeprefix(sender(self._channel.label, ""))
-            channel = self._channel
-            bodies = [content.body() for content in await channel.in_thread(channel.offered, found)]
-            await channel.in_thread(channel.mailbox.post, channel.label, conversation, bodies)
-            if channel.worker is not None:
-                channel.worker.wake()
-
-    async def send_text_message(self, recipient_id: str, text: str, **_: Any) -> None:
-        """Take words alone."""
-        await self.send_response(recipient_id, {"text": text})
 
 
 class Worker:
@@ -367,6 +339,11 @@ class Worker:
             return await self._later(parcel, error)
         except (Undeliverable, InvalidInput) as error:
             return await self._undeliverable(parcel, str(error))
+        except LogUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 (a connector that cannot make a message of it: not for ever)
+            _log.exception("%s: a message could not be sent", channel.label)
+            return await self._later(parcel, Later(f"sending failed ({type(error).__name__})"))
         await channel.note_sent(parcel, message)
         channel.counts["sent"] += 1
         return True
