@@ -77,6 +77,8 @@ class Channel(InputChannel):
     Settings: ClassVar[type] = NoSettings
     #: whether the service can pass a conversation to people.
     hands_over: ClassVar[bool] = False
+    #: how much the service may deliver at once.
+    max_bytes: ClassVar[int] = MAX_BYTES
     #: responses after which people take over, where the service can; `custom: {handover: true}` in one says so, too.
     handover_replies: ClassVar[Sequence[str]] = ("utter_handover", "utter_human_handoff", "utter_handoff")
 
@@ -238,8 +240,8 @@ class Channel(InputChannel):
 
         async def answered(request: Request, **more: Any) -> HTTPResponse:
             try:
-                if len(request.body) > MAX_BYTES:
-                    return self._error(413, f"the body holds more than {MAX_BYTES} bytes")
+                if len(request.body) > self.max_bytes:
+                    return self._error(413, f"the body holds more than {self.max_bytes} bytes")
                 return await handler(request, **more)
             except Refused as error:
                 return self._error(error.status, str(error))

@@ -43,7 +43,7 @@ from tests.connectors.stand_in import Answer
 pytestmark = [pytest.mark.rasa, pytest.mark.slow]
 LOCKED = "My account is locked"
 QUESTION = "Which payment methods do you accept?"
-FUZZ = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture
@@ -347,8 +347,6 @@ def test_a_number_alone_is_the_choice_that_was_listed_under_it(assistant, servic
     said(service, who, count=2)
     deliver(assistant, message("b-late", who, "1"))  # another turn has come between
     said(service, who, count=3)
-    deliver(assistant, message("b-again", who, LOCKED))
-    said(service, who, count=4)
     other = next(one for one, body in answers.items() if "\n1. " in body and one != who)
     deliver(assistant, message("b-own", other, "1."))
     (click,) = assistant.wait_for("outcome", lambda e: e.id == "twilio:SMb-own:click" and e.body["signal"] == "click")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -79,7 +80,7 @@ def channel(api="http://127.0.0.1:1", **more):
 
 
 PLAIN, SPEAKING = channel(), channel(wordless="/attachment")
-FUZZ = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def read(*messages, **more):
@@ -194,6 +195,7 @@ def test_every_entry_and_change_counts_and_what_cannot_be_read_holds_up_nothing(
     assert [type(one) for one in found] == [Message, Ignored, Ignored, Ignored, Feedback, Message, Ignored]
     assert [one.kind for one in found if isinstance(one, Ignored)] == ["text", "image", "status delivered", "system"]
     assert found[5].text == "It came broken"
+    assert read(TEXT | {"timestamp": str(int(time.time()) - 11 * 86_400)})[0] == Ignored("stale")
     (spoken,) = read(IMAGE, wordless="/attachment")
     assert (spoken.text, spoken.key) == ("/attachment", "wamid.image")
     (other,) = read(message("o", ANN, reaction={"message_id": "wamid.sent1", "emoji": "😂"}))
