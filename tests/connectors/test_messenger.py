@@ -19,7 +19,7 @@ from connectors.content import Button, Card, Content
 from connectors.incoming import Feedback, Handover, Ignored, Message, Press
 from connectors.messenger import MessengerInput
 from tests.connectors.fuzz import JSON, LightRequest, check_reads, mutated
-from tests.connectors.learned import expected
+from tests.connectors.learned import chosen, expected
 from tests.connectors.services.messenger import (
     APP,
     APP_SECRET,
@@ -230,7 +230,8 @@ def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant,
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(lambda _: deliver(assistant, asked), range(10)))
     said(service, who)
-    before = expected(learning, QUESTION)
+    candidate = chosen(learning, f"messenger:{who}")
+    before = expected(learning, QUESTION, candidate)
     (mid,) = mids(service, who)
 
     def react(at, reaction, action="react"):
@@ -242,20 +243,21 @@ def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant,
     (outcome,) = assistant.wait_for("outcome", lambda e: e.id == first)
     (decision, *_) = learning.log.decisions(column="turn", value=outcome.turn)
     assert decision.body["channel"] == "messenger"
-    assert expected(learning, QUESTION) > before
+    assert expected(learning, QUESTION, candidate) > before
     second = react(2, "dislike")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == first)
-    assert expected(learning, QUESTION) < before
+    assert expected(learning, QUESTION, candidate) < before
     react(3, "dislike", "unreact")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == second)
-    assert expected(learning, QUESTION) == pytest.approx(before, abs=1e-9)
+    assert expected(learning, QUESTION, candidate) == pytest.approx(before, abs=1e-9)
 
     deliver(assistant, event(who, at=4, response_feedback={"feedback": "Good response", "mid": mid}))
     assistant.wait_for("outcome", lambda e: e.id == f"messenger:response_feedback:{who}:{NOW + 4}")
-    assert expected(learning, QUESTION) > before
+    assert expected(learning, QUESTION, candidate) > before
     deliver(assistant, event(who, at=5, response_feedback={"feedback": "Bad response", "mid": mid}))
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == f"messenger:response_feedback:{who}:{NOW + 4}")
-    assert expected(learning, QUESTION) < before
+    assert expected(learning, QUESTION, candidate) < before
+    learning.revoke(f"messenger:response_feedback:{who}:{NOW + 5}", who="test", why="the others start from nothing")
     learning.close()
     assert len(mids(service, who)) == 1
     assert assistant.health("messenger")["counts"]["repeated"] >= 9

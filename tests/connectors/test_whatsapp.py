@@ -29,7 +29,7 @@ from connectors.incoming import Feedback, Ignored, Message, Press
 from connectors.sending import Later, Undeliverable
 from connectors.whatsapp import WhatsappInput
 from tests.connectors.fuzz import JSON, LightRequest, check_reads, mutated
-from tests.connectors.learned import expected
+from tests.connectors.learned import chosen, expected
 from tests.connectors.services.whatsapp import (
     APP_SECRET,
     NUMBER,
@@ -386,7 +386,8 @@ def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant,
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(lambda _: deliver(assistant, asked), range(10)))
     said(service, who)
-    before = expected(learning, QUESTION)
+    candidate = chosen(learning, f"whatsapp:{who}")
+    before = expected(learning, QUESTION, candidate)
     (sent_id,) = ids(service, who)
 
     def react(number, emoji):
@@ -396,13 +397,13 @@ def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant,
     (outcome,) = assistant.wait_for("outcome", lambda e: e.id == "whatsapp:wamid.f-1")
     (decision, *_) = learning.log.decisions(column="turn", value=outcome.turn)
     assert decision.body["channel"] == "whatsapp"
-    assert expected(learning, QUESTION) > before
+    assert expected(learning, QUESTION, candidate) > before
     react(2, "👎🏿")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == "whatsapp:wamid.f-1")
-    assert expected(learning, QUESTION) < before
+    assert expected(learning, QUESTION, candidate) < before
     react(3, "")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == "whatsapp:wamid.f-2")
-    assert expected(learning, QUESTION) == pytest.approx(before, abs=1e-9)
+    assert expected(learning, QUESTION, candidate) == pytest.approx(before, abs=1e-9)
     learning.close()
     assert len(ids(service, who)) == 1
     assert assistant.health("whatsapp")["counts"]["repeated"] >= 9
