@@ -82,7 +82,7 @@ class Channel(InputChannel):
     #: whether the service's ids for messages are unique only within a conversation.
     local_ids: ClassVar[bool] = True
     #: the largest body that it takes (bytes).
-    largest: ClassVar[int] = MAX_BYTES
+    max_bytes: ClassVar[int] = MAX_BYTES
     #: whether the bot only suggests replies to the people who answer (`connectors.suggestions`).
     suggests: bool = False
     #: responses after which people take over, where the service can; `custom: {handover: true}` in one says so, too.
@@ -262,8 +262,8 @@ class Channel(InputChannel):
 
         async def answered(request: Request, **more: Any) -> HTTPResponse:
             try:
-                if len(request.body) > self.largest:
-                    return self._error(413, f"the body holds more than {self.largest} bytes")
+                if len(request.body) > self.max_bytes:
+                    return self._error(413, f"the body holds more than {self.max_bytes} bytes")
                 return await handler(request, **more)
             except Refused as error:
                 return self._error(error.status, str(error))

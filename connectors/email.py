@@ -92,7 +92,7 @@ class EmailInput(Channel):
     """The channel `email`."""
 
     label = "email"
-    largest = LARGEST
+    max_bytes = LARGEST
     Settings = Options
     settings: Options
 

@@ -10,7 +10,7 @@ from connectors import emoji
 from connectors.base import Outgoing
 from connectors.content import Button, Card, Content, cut, in_words, split
 from connectors.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
-from connectors.meta import MetaChannel, MetaOptions, each, named, word
+from connectors.meta import MetaChannel, MetaOptions, each, named, stale, word
 
 # What Meta's documents say of it.
 LONGEST_TEXT, LONGEST_TITLE = 2000, 20
@@ -49,6 +49,8 @@ class MessengerInput(MetaChannel):
         kind = next((kind for kind in _KINDS if kind in event), None)
         if kind is None:
             return Ignored(named(next((name for name in event if name not in _COMMON), "nothing")))
+        if stale(float(event["timestamp"]) / 1000.0):
+            return Ignored("stale")
         person, what = word(event["sender"]["id"]), event[kind]
         if kind == "message":
             return self._message_of(person, what)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from connectors.signature import Refused, check_hmac, check_secret
 # Codes of errors that pass. Meta asks to go by these, not by the HTTP status: some arrive as 400.
 _LIMITED = frozenset({4, 17, 32, 613, 80006, 80007, 130429})  # the app, page or number sends too much
 _PASSING = frozenset({1, 2, 1200, 131000, 131016, 131056})  # of this message or person alone
+# What is older was delivered before, or is none of Meta's: it delivers for 7 days, and we know what we had for 14.
+_OLDEST_SECONDS = 10 * 86_400.0
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +49,7 @@ class MetaChannel(Channel):
 
     #: what the deliveries are about.
     thing: ClassVar[str]
+    max_bytes = 4 * 1024 * 1024  # Meta: 3 MB at most
     settings: MetaOptions
 
     async def verify(self, request: Request) -> None:
@@ -108,6 +112,11 @@ def _readable(item: Any, read: Callable[[Any], Incoming]) -> Incoming:
     except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         _log.warning("an event of Meta's cannot be read (%s: %s)", type(error).__name__, error)
         return Ignored("unreadable")
+
+
+def stale(at: Any) -> bool:
+    """Whether a time (unix seconds) lies so far back that the event must have been delivered before."""
+    return time.time() - float(at) > _OLDEST_SECONDS
 
 
 def word(value: Any) -> str:

@@ -132,7 +132,8 @@ class TwilioInput(Channel):
     def _what(self, out: Outgoing) -> dict[str, str]:
         content = out.content
         if content.custom.get("ContentSid"):
-            return {name: _field(value) for name, value in content.custom.items()}
+            named = {name: content.custom.get(name) for name in ("ContentSid", "ContentVariables")}
+            return {name: _field(value) for name, value in named.items() if value}
         as_picture = content.image and (self.settings.mms or out.conversation.startswith("whatsapp:"))
         said = replace(content, image=None) if as_picture else content
         body = cut(said.plain(numbered=True), LONGEST_TEXT)

@@ -11,7 +11,7 @@ from connectors import emoji
 from connectors.base import Outgoing
 from connectors.content import Button, Content, cut, in_words, split
 from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
-from connectors.meta import MetaChannel, MetaOptions, each, named, word
+from connectors.meta import MetaChannel, MetaOptions, each, named, stale, word
 
 # What Meta's documents say of it.
 LONGEST_TEXT, LONGEST_BODY = 4096, 1024  # of a text; of a caption, and beside buttons
@@ -48,8 +48,8 @@ class WhatsappInput(MetaChannel):
 
     def _incoming(self, message: Mapping[str, Any], value: Mapping[str, Any]) -> Incoming:
         key, kind = word(message["id"]), named(message["type"])
-        if "group_id" in message:
-            return Ignored("group")
+        if "group_id" in message or stale(message["timestamp"]):
+            return Ignored("group" if "group_id" in message else "stale")
         who, phone = _who(message, value.get("contacts") or ())
         if kind == "reaction":
             reaction = message["reaction"]

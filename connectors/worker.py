@@ -307,7 +307,7 @@ class Worker:
         for parcel in reversed(channel.mailbox.history(channel.label, conversation, limit=_LOOKED_BACK)):
             content = Content.from_body(parcel.body)
             said = content.plain(numbered=channel.numbered(content))
-            if content.turn is not None and (not words or words in said or (said and said in words)):
+            if not content.handover and (words in said or (said and said in words)):
                 return parcel
         return None
 

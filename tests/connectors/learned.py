@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 
-import torch
-
 from agent.decision import Situation, frame
 from agent.service import Service
 
 
-def expected(learning: Service, message: str) -> float:
-    """What is expected of the candidate that would be best for this message without feedback."""
+def chosen(learning: Service, conversation: str) -> str:
+    """What was chosen in the latest decision on actions of a conversation."""
+    decisions = learning.log.decisions(column="conversation", value=conversation)
+    return next(str(event.body["chosen"]) for event in reversed(decisions) if event.loop == "actions")
+
+
+def expected(learning: Service, message: str, candidate: str) -> float:
+    """What is expected of a candidate after this message."""
     model = learning.model("actions")
     framed = frame(model, learning.encoder(model.settings.encoder), Situation(messages=[message]), None)
     scores = model.learner.scores(framed.context, framed.candidates, at=time.time())
-    return float(scores.mean[int(torch.argmax(scores.parts["prior"]))])
+    return float(scores.mean[[one.id for one in framed.candidates].index(candidate)])

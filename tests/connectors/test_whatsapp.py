@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -28,7 +29,7 @@ from connectors.incoming import Feedback, Ignored, Message, Press
 from connectors.sending import Later, Undeliverable
 from connectors.whatsapp import WhatsappInput
 from tests.connectors.fuzz import JSON, LightRequest, check_reads, mutated
-from tests.connectors.learned import expected
+from tests.connectors.learned import chosen, expected
 from tests.connectors.services.whatsapp import (
     APP_SECRET,
     NUMBER,
@@ -79,7 +80,7 @@ def channel(api="http://127.0.0.1:1", **more):
 
 
 PLAIN, SPEAKING = channel(), channel(wordless="/attachment")
-FUZZ = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def read(*messages, **more):
@@ -194,6 +195,7 @@ def test_every_entry_and_change_counts_and_what_cannot_be_read_holds_up_nothing(
     assert [type(one) for one in found] == [Message, Ignored, Ignored, Ignored, Feedback, Message, Ignored]
     assert [one.kind for one in found if isinstance(one, Ignored)] == ["text", "image", "status delivered", "system"]
     assert found[5].text == "It came broken"
+    assert read(TEXT | {"timestamp": str(int(time.time()) - 11 * 86_400)})[0] == Ignored("stale")
     (spoken,) = read(IMAGE, wordless="/attachment")
     assert (spoken.text, spoken.key) == ("/attachment", "wamid.image")
     (other,) = read(message("o", ANN, reaction={"message_id": "wamid.sent1", "emoji": "😂"}))
@@ -384,7 +386,8 @@ def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant,
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(lambda _: deliver(assistant, asked), range(10)))
     said(service, who)
-    before = expected(learning, QUESTION)
+    candidate = chosen(learning, f"whatsapp:{who}")
+    before = expected(learning, QUESTION, candidate)
     (sent_id,) = ids(service, who)
 
     def react(number, emoji):
@@ -394,13 +397,13 @@ def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant,
     (outcome,) = assistant.wait_for("outcome", lambda e: e.id == "whatsapp:wamid.f-1")
     (decision, *_) = learning.log.decisions(column="turn", value=outcome.turn)
     assert decision.body["channel"] == "whatsapp"
-    assert expected(learning, QUESTION) > before
+    assert expected(learning, QUESTION, candidate) > before
     react(2, "👎🏿")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == "whatsapp:wamid.f-1")
-    assert expected(learning, QUESTION) < before
+    assert expected(learning, QUESTION, candidate) < before
     react(3, "")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == "whatsapp:wamid.f-2")
-    assert expected(learning, QUESTION) == pytest.approx(before, abs=1e-9)
+    assert expected(learning, QUESTION, candidate) == pytest.approx(before, abs=1e-9)
     learning.close()
     assert len(ids(service, who)) == 1
     assert assistant.health("whatsapp")["counts"]["repeated"] >= 9

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import itertools
 import json
+import time
 from typing import Any
 
 from tests.connectors.stand_in import Answer, Call, StandIn
@@ -107,14 +108,17 @@ def credentials(service: StandIn) -> dict[str, Any]:
     }
 
 
-def event(person: str, at: int = 1_760_000_000_000, **content: Any) -> dict[str, Any]:
-    """An event as the webhook brings it."""
-    return {"sender": {"id": person}, "recipient": {"id": PAGE}, "timestamp": at, **content}
+NOW = int(time.time() * 1000)
+
+
+def event(person: str, at: int = 0, **content: Any) -> dict[str, Any]:
+    """An event as the webhook brings it, so many milliseconds from now."""
+    return {"sender": {"id": person}, "recipient": {"id": PAGE}, "timestamp": NOW + at, **content}
 
 
 def delivery(*entries: list[dict[str, Any]], secret: str = APP_SECRET, **more: Any) -> tuple[bytes, dict[str, str]]:
     """The body and headers of a delivery with one entry a list of events."""
-    listed = [{"id": PAGE, "time": 1_760_000_000_000, "messaging": events, **more} for events in entries]
+    listed = [{"id": PAGE, "time": NOW, "messaging": events, **more} for events in entries]
     return signed(json.dumps({"object": "page", "entry": listed}).encode(), secret)
 
 
