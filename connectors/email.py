@@ -70,8 +70,8 @@ class Options:
     public_url: str = ""
     feedback: bool = True
     question: str = "Did this help?"
-    yes: str = "Yes"
-    no: str = "No"
+    good: str = "Yes"
+    bad: str = "No"
     link_days: float = 30.0
 
     def __post_init__(self) -> None:
@@ -227,8 +227,8 @@ class EmailInput(Channel):
         if "to" not in known:
             raise Undeliverable("no mail of theirs says where to write to")
         rate = [
-            (settings.yes, self.ratings.link(out.parcel, "up")),
-            (settings.no, self.ratings.link(out.parcel, "down")),
+            (settings.good, self.ratings.link(out.parcel, "up")),
+            (settings.bad, self.ratings.link(out.parcel, "down")),
         ]
         subject = f"Re: {_SUBJECT.sub('', known['subject'], count=1)}".strip()
         asked = settings.feedback and settings.public_url

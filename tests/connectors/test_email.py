@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import imaplib
 import re
-import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -36,6 +33,7 @@ from tests.connectors.services.email import (
     Sent,
     Service,
     _check_mail,
+    certificate,
     credentials,
     delivery,
     mail,
@@ -99,7 +97,8 @@ def test_one_mail_delivered_ten_times_is_answered_once_and_the_thread_goes_on(as
     (other,) = said(service, "other@example.org")
     learning = assistant.learning()
     mailbox = Mailbox(learning.log)
-    parcels = [mailbox.parcel_of("email", str(sent.message["Message-ID"])) for sent in (first, second, other)]
+    ids = [int(str(sent.message["Message-ID"]).strip("<").split(".")[0]) for sent in (first, second, other)]
+    parcels = [mailbox.parcel("email", id) for id in ids]
     learning.close()
     one, same, different = (parcel.conversation for parcel in parcels)
     assert one == same != different
@@ -216,7 +215,7 @@ def test_pages_are_read_as_words():
         "<script>x()</script><div class='gmail_quote'>On x wrote:<div>old</div></div>five</body></html>"
     )
     assert html_words(page) == "One & two\n\nthree\nfour\n\nfive"
-    assert read_mail(mail("", html="<blockquote>never closed <p>hello")).text in ("", "hello")
+    assert read_mail(mail("", html="<blockquote>never closed <p>hello", Subject="x")).text == ""
 
 
 @pytest.mark.parametrize(
@@ -308,7 +307,7 @@ def test_wrong_settings_are_named():
 
 
 def test_mail_travels_by_tls_to_a_server_that_proves_itself(tmp_path, monkeypatch):
-    certificate, context = _certificate(tmp_path)
+    trusted, context = certificate(tmp_path)
     service = Service(certificate=context)
     options = {**credentials(service), "smtp_security": "starttls", "smtp_host": "localhost"}
     out = Outgoing("c", {"to": "eve@example.org", "subject": "x", "references": ["<a@b.c>"]}, Content("hi"), 1)
@@ -319,7 +318,7 @@ def test_mail_travels_by_tls_to_a_server_that_proves_itself(tmp_path, monkeypatc
     try:
         with pytest.raises(Later, match="SSLCertVerificationError"):
             send()
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
         assert send() == str(service.mails[0].message["Message-ID"])
         assert service.mails[0].secure
         service.script += ["550 no such person"]
@@ -332,39 +331,6 @@ def test_mail_travels_by_tls_to_a_server_that_proves_itself(tmp_path, monkeypatc
         send()
     with pytest.raises((OSError, imaplib.IMAP4.error)):
         Inbox("127.0.0.1", service.imap_port, "none", "u", "p").unseen()
-
-
-def _certificate(folder: Path):
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key, name = (
-        ec.generate_private_key(ec.SECP256R1()),
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in")]),
-    )
-    now = dt.datetime.now(dt.timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate, secret = folder / "certificate.pem", folder / "key.pem"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    secret.write_bytes(key.private_bytes(pem, pkcs8, plain))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, secret)
-    return certificate, context
 
 
 def test_no_mail_brings_the_parser_down(channel):
@@ -395,14 +361,13 @@ def test_no_mail_brings_the_parser_down(channel):
     run()
 
 
-@pytest.mark.parametrize(
-    "piece", [b"On ", b"> ", b"<a@b.c> ", b"=?utf-8?q?a?= ", b"<div class=gmail_quote>", b"From: @\n"]
-)
-def test_long_mails_are_read_in_no_time(piece):
-    raw = (
-        b"From: a@example.org\nSubject: " + piece.strip() * 20_000 + b"\nContent-Type: text/html\n\n" + piece * 100_000
-    )
-    started = time.perf_counter()
-    read_mail(raw[: 1024 * 1024])
-    read_mail(raw.replace(b"text/html", b"text/plain")[: 1024 * 1024])
-    assert time.perf_counter() - started < 5
+def test_long_mails_are_read_in_no_time():
+    pieces = ["On ", "> ", "<a@b.c> ", "=?utf-8?q?a?= ", "<div class=gmail_quote>", "From: @\n", "a:\n", "(", "--\n"]
+    pieces += ["<", "<a ", "<!--", "</", "<a b='", "&#", "<blockquote>", "<div>", "<style", "<!-- -->"]
+    for piece in pieces:
+        body = f"\nContent-Type: text/html\n\n{piece * 100_000}"
+        raw = f"From: a@example.org\nSubject: {piece.strip() * 20_000}{body}".encode()[: 1024 * 1024]
+        started = time.process_time()
+        read_mail(raw)
+        read_mail(raw.replace(b"text/html", b"text/plain"))
+        assert time.process_time() - started < 2, piece
