@@ -14,11 +14,11 @@ from agent.errors import InvalidInput
 from agent.mailbox import Mailbox
 from agent.plugin.runtime import ACTIONS
 from agent.service import Service
+from agent.suggestions import ACCEPTED, EDITED, Suggestion, judged, similarity
 from agent.verification import verify
 from connectors import suggestions
 from connectors.content import Content
 from connectors.incoming import AgentReply
-from connectors.suggestions import ACCEPTED, EDITED, judged, similarity
 from tests.agent.conftest import SETTINGS, Clock, HashEncoder, asked
 
 OFFERED = [
@@ -75,7 +75,7 @@ def test_a_note_is_read_as_it_was_written():
     assert suggestions.is_note(note)
     assert "1. Hello" in note.text
     (suggestion,) = suggestions.of(Content.from_body(note.body()))
-    assert suggestion == suggestions.Suggestion("Hello\n\nHow can I help?")
+    assert suggestion == Suggestion("Hello\n\nHow can I help?")
     assert suggestions.offered(service, [Content()]) == []
     assert not suggestions.is_note(Content(text="Hello"))
 
