@@ -25,16 +25,17 @@ import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
 from sanic import Blueprint
 from sanic.request import Request
-from sanic.response import HTTPResponse
+from sanic.response import HTTPResponse, empty
 from sanic.response import json as json_response
 
-from agent.errors import InvalidInput
+from agent.errors import InvalidInput, LogUnavailable
 from agent.identity import kept_key
 from agent.mailbox import KEPT_SECONDS
 from agent.plugin.runtime import runtime
@@ -117,9 +118,12 @@ class WebInput(Channel):
 
     @cached_property
     def visitors(self) -> Visitors:
-        """Who may speak. Raises OSError where there is no key."""
-        given = self.settings.secret
-        key = hashlib.sha256(given.encode()).digest() if given else kept_key(runtime().home / "web.key")
+        """Who may speak. Raises LogUnavailable where there is no key."""
+        given, path = self.settings.secret, runtime().home / "web.key"
+        try:
+            key = hashlib.sha256(given.encode()).digest() if given else kept_key(path)
+        except OSError as error:
+            raise LogUnavailable(f"the key {path} cannot be read or made: {error}") from error
         return Visitors(key, seconds=KEPT_SECONDS)
 
     def routes(self, routes: Blueprint, on_new_message: OnMessage) -> None:  # noqa: ARG002
@@ -128,12 +132,12 @@ class WebInput(Channel):
         routes.add_route(self.guarded(self._widget), "/widget.js", methods=["GET"], name="widget")
         static = "/static/<version:str>/<name:str>"
         routes.add_route(self.guarded(self._file), static, methods=["GET"], name="static")
-        routes.add_route(self._open(self._session), "/session", methods=["POST"], name="session")
+        routes.add_route(self._open(self._session), "/session", methods=["POST", "OPTIONS"], name="session")
         for visit in (self._messages, self._handover, self._feedback, self._csat, self._events, self._history):
             name = visit.__name__.strip("_")
             method = "GET" if visit in (self._events, self._history) else "POST"
             handler = self._open(self._visited(visit, cost=1.0 if method == "POST" else _GLANCE))
-            routes.add_route(handler, f"/{name}", methods=[method], name=name)
+            routes.add_route(handler, f"/{name}", methods=[method, "OPTIONS"], name=name)
         routes.add_route(self.guarded(self._desk), "/desk", methods=["POST"], name="desk")
         routes.listener("before_server_stop")(self._close)
 
@@ -184,7 +188,7 @@ class WebInput(Channel):
             self.origins.check(request)
             if len(request.body) > MAX_BYTES:
                 raise Refused(f"the body holds more than {MAX_BYTES} bytes", status=413)
-            return await handler(request)
+            return empty() if request.method == "OPTIONS" else await handler(request)
 
         return self.guarded(checked)
 
@@ -266,7 +270,8 @@ class WebInput(Channel):
         with self.streams.opened(conversation) as stream:
             stream.wake("people", {"here": known.handed_over})
             response = await request.respond(content_type="text/event-stream; charset=utf-8", headers=headers)
-            await follow(stream, response.send, partial(self.in_thread, self._entries, conversation), after=after)
+            with suppress(LogUnavailable):  # the stream ends; the browser asks again
+                await follow(stream, response.send, partial(self.in_thread, self._entries, conversation), after=after)
         return None
 
     def _entries(self, conversation: str, after: int) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import { survey } from "./survey.js";
 import { $, choices, make, message, thumbs } from "./view.js";
 import { languageOf, wordsIn } from "./words.js";
 
-const TYPING = 25_000; // ms after which an answer is no longer announced
+const TYPING = 25_000, PROMISED = 8_000; // ms after which an answer is no longer announced
 const options = JSON.parse(document.body.dataset.options);
 const query = new URLSearchParams(location.search);
 const language = languageOf(options.language, query.get("language"), ...navigator.languages);
@@ -21,7 +21,7 @@ const say = (line) => { $("#status").textContent = ""; setTimeout(() => { $("#st
 const tell = (what) => { if (embedded) window.parent.postMessage({ rejoinder: what }, "*"); };
 
 const api = new Api(new URL("./", location.href).pathname, {
-  event(name, data) { ({ message: received, typing: announce, people, ready })[name]?.(data); },
+  event(name, data) { ({ message: received, typing: () => announce(), people, ready })[name]?.(data); },
   state(next) { state = next; showState(); },
   renewed() { clear(); },
 });
@@ -84,12 +84,12 @@ function toEnd() {
   log.scrollTo({ top: log.scrollHeight, behavior });
 }
 
-function announce() {
+function announce(lasting = TYPING) {
   clearTimeout(typingEnds);
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 120;
   $("#typing").hidden = false;
   if (atEnd) toEnd();
-  typingEnds = setTimeout(quiet, TYPING);
+  typingEnds = setTimeout(quiet, lasting);
 }
 
 function quiet() {
@@ -128,9 +128,12 @@ async function speak(body, label = body.text, path = "messages") {
 async function deliver(element, path, body) {
   $(".problem", element)?.remove();
   element.classList.add("sending");
+  // The server says so as well, but a fast answer overtakes that.
+  if (state === "online" && !peopleHere) announce(PROMISED);
   try {
     await api.post(path, body);
   } catch (error) {
+    quiet();
     element.classList.add("failed");
     const again = make("button", { type: "button", className: "link", textContent: words.again });
     again.addEventListener("click", () => { element.classList.remove("failed"); deliver(element, path, body); });

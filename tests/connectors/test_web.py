@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -47,7 +48,7 @@ class Visit:
             found = self.client.get("history").json()["messages"]
             if len(found) >= count:
                 return found
-            time.sleep(0.05)
+            time.sleep(0.2)
         raise AssertionError(f"fewer than {count} messages: {found}")
 
     def events(self, *, last: str | None = None, until: str = "ready") -> list[tuple[str, dict[str, Any]]]:
@@ -72,14 +73,28 @@ def _bearer(token: str | None) -> dict[str, str]:
 
 
 @pytest.fixture
-def visit(assistant) -> Visit:
-    return Visit(assistant)
+def visits(assistant) -> Iterator[Any]:
+    """Makes visits."""
+    made: list[Visit] = []
+
+    def make(token: str | None = None) -> Visit:
+        made.append(Visit(assistant, token))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.client.close()
+
+
+@pytest.fixture
+def visit(visits) -> Visit:
+    return visits()
 
 
 # Over HTTP
 
 
-def test_a_conversation_is_kept_streamed_and_resumed(assistant, visit):
+def test_a_conversation_is_kept_streamed_and_resumed(visit, visits):
     assert visit.post("messages", id="1", text=QUESTION).status_code == 202
     with ThreadPoolExecutor(10) as pool:  # repeated, as after a broken connection
         assert {
@@ -92,21 +107,20 @@ def test_a_conversation_is_kept_streamed_and_resumed(assistant, visit):
     assert [event for event in visit.events() if event[0] == "message"] == [("message", e) for e in visit.history()]
     resumed = visit.events(last=answered["message"])
     assert [entry["message"] for name, entry in resumed if name == "message"][:2] == [again["message"], more["message"]]
-    assert Visit(assistant, visit.token).history() == visit.history()  # a fresh token for the same conversation
-    assert Visit(assistant).history() == []
+    assert visits(visit.token).history() == visit.history()  # a fresh token for the same conversation
+    assert visits().history() == []
 
 
-def test_what_comes_is_pushed_with_typing_before_it(visit):
+def test_what_comes_is_pushed(visit):
     with ThreadPoolExecutor(1) as pool:
-        stream = pool.submit(visit.events, until="typing")
-        time.sleep(0.5)
+        stream = pool.submit(visit.events, until="message")
+        time.sleep(1.0)
         visit.post("messages", id="1", text=QUESTION)
         names = [name for name, _ in stream.result(PATIENCE)]
-    assert names[:2] == ["people", "ready"]
-    assert names[-1] == "typing"
+    assert names == ["people", "ready", "message"]
 
 
-def test_a_thumb_is_bound_changed_with_a_reason_and_taken_back(assistant, visit):
+def test_a_thumb_is_bound_changed_with_a_reason_and_taken_back(assistant, visit, visits):
     visit.post("messages", id="1", text=QUESTION)
     _, answered = visit.history(2)
     said = {"message": answered["message"]}
@@ -124,7 +138,7 @@ def test_a_thumb_is_bound_changed_with_a_reason_and_taken_back(assistant, visit)
     visit.post("feedback", id="none", value=None, **said)
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == f"{key}:down")
     assert "thumb" not in visit.history()[1]
-    stranger = Visit(assistant)
+    stranger = visits()
     assert stranger.post("feedback", value=1, **said).status_code == 400
     visit.post("csat", id="stars", rating=4, comment="fine")
     (stars,) = assistant.wait_for("outcome", lambda e: e.id == f"{key}:stars")
@@ -203,11 +217,11 @@ def test_who_may_use_it_and_how(assistant, visit):
     assert visit.token not in log
 
 
-def test_a_hurried_visitor_waits_and_others_do_not(assistant, visit):
-    answers = [visit.post("feedback", message="0", value=1) for _ in range(260)]
+def test_a_hurried_visitor_waits_and_others_do_not(visit, visits):
+    answers = [visit.post("feedback", message="0", value=1) for _ in range(90)]
     assert {answer.status_code for answer in answers} == {400, 429}
     assert int(answers[-1].headers["Retry-After"]) >= 1
-    assert Visit(assistant).client.get("history").status_code == 200
+    assert visits().client.get("history").status_code == 200
 
 
 def test_paces_and_tokens_by_the_clock():
@@ -276,22 +290,13 @@ def test_whatever_is_given_as_a_token_is_refused(token):
         Visitors(b"key", seconds=60).conversation(token)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"[]",
-        b"{}",
-        b"\xff",
-        b'{"id": 3, "text": "x"}',
-        b'{"id":"1","text":"x","choice":"r1.0"}',
-        b'{"id":"1","choice":"r9.9"}',
-        b'{"message":{}}',
-        b"[" * 20_000,
-    ],
-)
+ALWAYS = [b"", b"[]", b"{}", b"\xff", b'{"id": 3, "text": "x"}', b'{"message":{}}', b"[" * 20_000]
+SAID = [b'{"id":"1","text":"x","choice":"r1.0"}', b'{"id":"1","choice":"r9.9"}', b'{"id":"1","choice":["x"]}']
+
+
 @pytest.mark.parametrize("path", ["messages", "feedback", "csat", "handover", "webhook"])
-def test_what_cannot_be_read_is_refused_in_one_line(visit, path, body):
-    answer = visit.client.post(path, content=body)
-    assert answer.status_code == 400
-    assert len(answer.json()["error"].splitlines()) == 1
+def test_what_cannot_be_read_is_refused_in_one_line(visit, path):
+    for body in [*ALWAYS, *(SAID if path == "messages" else [])]:
+        answer = visit.client.post(path, content=body)
+        assert answer.status_code == 400, (body[:80], answer.text)
+        assert len(answer.json()["error"].splitlines()) == 1

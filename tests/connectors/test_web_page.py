@@ -139,7 +139,10 @@ def cards(base: str) -> Content:
 
 def test_chat_button_card_thumb_reload_and_rating(chat, assistant):
     page = chat()
+    page.page.evaluate("""new MutationObserver(() => { window.typed ||= !document.getElementById("typing").hidden; })
+        .observe(document.getElementById("typing"), { attributes: true })""")
     first = page.say(LOCKED)
+    assert page.page.evaluate("window.typed")
     key = f"web:{page.conversation}"
     first.get_by_role("button", name="Helpful", exact=True).click()
     (up,) = assistant.wait_for("outcome", lambda e: e.id.startswith(key) and e.body["signal"] == "thumb")
@@ -196,14 +199,15 @@ def test_chat_button_card_thumb_reload_and_rating(chat, assistant):
 
 def test_with_the_keyboard_alone(chat, assistant):
     page = chat()
-    press, active = (
-        page.page.keyboard.press,
-        "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent",
-    )
+    press = page.page.keyboard.press
+    active = """(() => {
+        const { activeElement: e, body } = document;
+        return e === body ? "" : (e.getAttribute("aria-label") || e.textContent).trim();
+    })()"""
 
     def tab_to(label: str, *, key: str = "Tab") -> None:
         for _ in range(30):
-            if label in page.page.evaluate(active):
+            if page.page.evaluate(active).startswith(label):
                 return
             press(key)
         raise AssertionError(f"{label!r} is not reached")
@@ -218,7 +222,7 @@ def test_with_the_keyboard_alone(chat, assistant):
     assert page.page.evaluate(ring) == "solid"
     press("Space")
     answer.locator(".reason").wait_for()
-    tab_to("solve it")
+    tab_to("Didn")
     press("Space")
     tab_to("Send feedback")
     press("Enter")

@@ -36,7 +36,7 @@ def credentials(service: StandIn) -> dict[str, Any]:
         "origins": [ORIGIN, service.address],
         "title": "Wrenfold",
         "suggestions": ["Where is my order?", "How do I return something?"],
-        "calls_per_minute": 600,
+        "calls_per_minute": 120,
         "desk": f"{service.address}/desk",
         "desk_secret": DESK_SECRET,
     }
