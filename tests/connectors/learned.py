@@ -8,10 +8,10 @@ from agent.decision import Situation, frame
 from agent.service import Service
 
 
-def chosen(learning: Service, conversation: str) -> str:
-    """What was chosen in the latest decision on actions of a conversation."""
-    decisions = learning.log.decisions(column="conversation", value=conversation)
-    return next(str(event.body["chosen"]) for event in reversed(decisions) if event.loop == "actions")
+def chosen(learning: Service, channel: str) -> str:
+    """What was chosen in the latest decision on actions of a channel."""
+    found = [event for event in learning.log.read(kinds=("decision",)) if event.body.get("channel") == channel]
+    return str([event.body["chosen"] for event in found if event.loop == "actions"][-1])
 
 
 def expected(learning: Service, message: str, candidate: str) -> float:

@@ -322,7 +322,7 @@ def test_a_thumb_finds_what_was_said_last_changes_and_goes_without_a_trace(assis
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(lambda _: deliver(assistant, asked), range(10)))
     (answer,) = said(service, who)
-    candidate = chosen(learning, f"twilio:{who}")
+    candidate = chosen(learning, "twilio")
     before = expected(learning, QUESTION, candidate)
 
     deliver(assistant, message("f2", who, "👍"))

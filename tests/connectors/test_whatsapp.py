@@ -386,7 +386,7 @@ def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant,
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(lambda _: deliver(assistant, asked), range(10)))
     said(service, who)
-    candidate = chosen(learning, f"whatsapp:{who}")
+    candidate = chosen(learning, "whatsapp")
     before = expected(learning, QUESTION, candidate)
     (sent_id,) = ids(service, who)
 
