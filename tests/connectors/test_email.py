@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasa.shared.exceptions import RasaException
 
-from agent.decision import Situation
 from agent.mailbox import Mailbox
 from connectors.base import Outgoing
 from connectors.content import Button, Card, Content
@@ -26,6 +25,7 @@ from connectors.incoming import Ignored, Message
 from connectors.mail import address_of, html_words, new_words, read_mail
 from connectors.sending import Later, Undeliverable
 from tests.connectors.fuzz import LightRequest, receive
+from tests.connectors.learned import chosen, expected
 from tests.connectors.services.email import (
     ADDRESS,
     PASSWORD,
@@ -38,11 +38,10 @@ from tests.connectors.services.email import (
     delivery,
     mail,
 )
-from tests.connectors.test_template import _scores
 
 pytestmark = [pytest.mark.rasa, pytest.mark.slow]
 LOCKED = "My account is locked"
-QUESTION = "Which payment methods do you accept?"
+QUESTION = "How long does delivery take?"
 THANKS = "Thank you"
 
 
@@ -106,10 +105,11 @@ def test_one_mail_delivered_ten_times_is_answered_once_and_the_thread_goes_on(as
 
 
 def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant, service):
-    learning, situation = assistant.learning(), Situation(messages=[QUESTION])
+    learning = assistant.learning()
     deliver(assistant, QUESTION, person="f@example.org")
     (sent,) = said(service, "f@example.org")
-    before = _scores(learning, situation)
+    reply = chosen(learning, "email")
+    before = expected(learning, QUESTION, reply)
     link = sent.link("up")
     for _ in range(3):  # a scanner
         page = assistant.client.get(link)
@@ -119,13 +119,13 @@ def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant,
     (outcome,) = assistant.wait_for("outcome", lambda e: e.id.startswith("email:rate:") and ":up:" in e.id)
     (decision, *_) = learning.log.decisions(column="turn", value=outcome.turn)
     assert decision.body["channel"] == "email"
-    assert _scores(learning, situation) > before
+    assert expected(learning, QUESTION, reply) > before
     page = press(assistant, page, "down")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == outcome.id)
-    assert _scores(learning, situation) < before
+    assert expected(learning, QUESTION, reply) < before
     page = press(assistant, page, "none")
     assistant.wait_for("revoked", lambda e: ":down:" in e.body["event_id"] and "email" in e.body["event_id"])
-    assert _scores(learning, situation) == pytest.approx(before, abs=1e-9)
+    assert expected(learning, QUESTION, reply) == pytest.approx(before, abs=1e-9)
     learning.close()
     for wrong in (link.replace("up", "down"), re.sub(r"parcel=\d+", "parcel=1", link), link[:-3] + "000"):
         assert assistant.client.get(wrong).status_code == 403, wrong

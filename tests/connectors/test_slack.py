@@ -16,20 +16,19 @@ pytest.importorskip("slack_sdk")
 
 from hypothesis import given, settings
 
-from agent.decision import Situation
 from connectors.base import Outgoing
 from connectors.content import Button, Card, Content
 from connectors.incoming import Feedback, Ignored, Message, Press
 from connectors.sending import Later, Undeliverable
 from connectors.slack import SlackInput
 from tests.connectors.fuzz import JSON, LightRequest, check_reads, mutated
+from tests.connectors.learned import chosen, expected
 from tests.connectors.services.slack import BOT, SECRET, TOKEN, Service, credentials, delivery, event, signed
 from tests.connectors.stand_in import Answer
-from tests.connectors.test_template import _scores
 
 pytestmark = [pytest.mark.rasa, pytest.mark.slow]
 LOCKED = "My account is locked"
-QUESTION = "Which payment methods do you accept?"
+QUESTION = "Do you ship abroad?"
 ids = itertools.count(1000)
 
 
@@ -130,14 +129,15 @@ def test_ten_deliveries_at_once_are_answered_once(assistant, service):
 
 
 def test_feedback_in_a_thread_finds_its_decision_changes_and_goes_without_a_trace(assistant, service):
-    learning, situation = assistant.learning(), Situation(messages=[QUESTION])
+    learning = assistant.learning()
     mention = said_by("U20", "C20", f"<@{BOT}> {QUESTION}", kind="app_mention")
     deliver(assistant, mention)
     (call,) = sent(service, "C20")
     thread = mention["event"]["ts"]
     assert call.body["thread_ts"] == thread
     ((buttons,),) = [block["elements"] for block in blocks(call, "context_actions")]
-    before, ts = _scores(learning, situation), service.times[id(call)]
+    reply = chosen(learning, "slack")
+    before, ts = expected(learning, QUESTION, reply), service.times[id(call)]
 
     def press(button):
         pressing = pressed("U20", "C20", ts, thumb(buttons[button]["value"]), thread=thread)
@@ -149,10 +149,10 @@ def test_feedback_in_a_thread_finds_its_decision_changes_and_goes_without_a_trac
     (outcome,) = assistant.wait_for("outcome", lambda e: e.id == first)
     (decision, *_) = learning.log.decisions(column="turn", value=outcome.turn)
     assert decision.body["channel"] == "slack"
-    assert _scores(learning, situation) > before
+    assert expected(learning, QUESTION, reply) > before
     second = press("negative_button")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == first)
-    assert _scores(learning, situation) < before
+    assert expected(learning, QUESTION, reply) < before
 
     # A reaction stands beside it, and goes by itself.
     for reaction, value in (("+1::skin-tone-3", 1.0), ("thumbsdown", 0.0)):
@@ -163,7 +163,7 @@ def test_feedback_in_a_thread_finds_its_decision_changes_and_goes_without_a_trac
         deliver(assistant, gone)
         assistant.wait_for("revoked", lambda e, c=come: e.body["event_id"] == f"slack:{c['event_id']}")
     learning.revoke(second, who="test", why="as if it had never been")
-    assert _scores(learning, situation) == pytest.approx(before, abs=1e-9)
+    assert expected(learning, QUESTION, reply) == pytest.approx(before, abs=1e-9)
     learning.close()
 
 

@@ -13,12 +13,12 @@ pytest.importorskip("rasa")
 
 from hypothesis import given, settings
 
-from agent.decision import Situation
 from connectors.base import Outgoing
 from connectors.content import Button, Card, Content
 from connectors.incoming import Feedback, Ignored, Message, Press
 from connectors.teams import TeamsInput
 from tests.connectors.fuzz import JSON, LightRequest, mutated, receive
+from tests.connectors.learned import chosen, expected
 from tests.connectors.services.teams import (
     APP_ID,
     BOT,
@@ -33,12 +33,11 @@ from tests.connectors.services.teams import (
     token,
 )
 from tests.connectors.stand_in import Answer
-from tests.connectors.test_template import _scores
 
 pytestmark = [pytest.mark.rasa, pytest.mark.slow]
 LOCKED = "My account is locked"
 SHOES = range(12)
-QUESTION = "Which payment methods do you accept?"
+QUESTION = "How long do I have to return something?"
 
 
 @pytest.fixture
@@ -127,11 +126,12 @@ def test_typing_is_shown(service):
 
 
 def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant, service):
-    learning, situation = assistant.learning(), Situation(messages=[QUESTION])
+    learning = assistant.learning()
     thread = "19:c@thread.tacv2;messageid=17"
     deliver(assistant, activity(service, thread, text=QUESTION))
     message = service.id_of(said(service, thread)[0])
-    before = _scores(learning, situation)
+    reply = chosen(learning, "teams")
+    before = expected(learning, QUESTION, reply)
 
     def react(conversation, **what):
         sent = activity(service, conversation, type="messageReaction", replyToId=message, **what)
@@ -148,16 +148,16 @@ def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant,
     (outcome,) = assistant.wait_for("outcome", lambda e: e.id == liked)
     (decision, *_) = learning.log.decisions(column="turn", value=outcome.turn)
     assert decision.body["channel"] == "teams"
-    assert _scores(learning, situation) > before
+    assert expected(learning, QUESTION, reply) > before
     react(thread, reactionsRemoved=[{"type": "like"}])
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == liked)
-    assert _scores(learning, situation) == pytest.approx(before, abs=1e-9)
+    assert expected(learning, QUESTION, reply) == pytest.approx(before, abs=1e-9)
     first = press("dislike")
     assistant.wait_for("outcome", lambda e: e.id == first)
-    assert _scores(learning, situation) < before
+    assert expected(learning, QUESTION, reply) < before
     press("like")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == first)
-    assert _scores(learning, situation) > before
+    assert expected(learning, QUESTION, reply) > before
     learning.close()
 
 

@@ -17,20 +17,19 @@ import telegram
 from hypothesis import given, settings
 from rasa.shared.exceptions import RasaException
 
-from agent.decision import Situation
 from connectors.base import Outgoing
 from connectors.content import Button, Card, Content
 from connectors.incoming import Feedback, Ignored, Message, Press
 from connectors.sending import Later
 from connectors.telegram import TelegramInput
 from tests.connectors.fuzz import JSON, LightRequest, check_reads, mutated
+from tests.connectors.learned import chosen, expected
 from tests.connectors.services.telegram import BOT, SECRET, TOKEN, USERNAME, WEBHOOK, Service, credentials, delivery
 from tests.connectors.stand_in import Answer
-from tests.connectors.test_template import _scores
 
 pytestmark = [pytest.mark.rasa, pytest.mark.slow]
 LOCKED = "My account is locked"
-QUESTION = "Which payment methods do you accept?"
+QUESTION = "Do you have gift cards?"
 ids = itertools.count(1000)
 OPTIONS = {"token": TOKEN, "secret": SECRET, "username": USERNAME}
 
@@ -134,11 +133,12 @@ def test_ten_deliveries_at_once_are_answered_once(assistant, service):
 
 
 def test_thumbs_and_reactions_find_their_decision_change_and_go_without_a_trace(assistant, service):
-    learning, situation = assistant.learning(), Situation(messages=[QUESTION])
+    learning = assistant.learning()
     deliver(assistant, update(message=message(20, QUESTION)))
     (call,) = said(service, 20)
     number = service.numbers[id(call)]
-    before = _scores(learning, situation)
+    reply = chosen(learning, "telegram")
+    before = expected(learning, QUESTION, reply)
     up, down = keys(call)[-2:]
 
     def press(key):
@@ -157,14 +157,14 @@ def test_thumbs_and_reactions_find_their_decision_change_and_go_without_a_trace(
     (outcome,) = assistant.wait_for("outcome", lambda e: e.id == first)
     (decision, *_) = learning.log.decisions(column="turn", value=outcome.turn)
     assert decision.body["channel"] == "telegram"
-    assert _scores(learning, situation) > before
+    assert expected(learning, QUESTION, reply) > before
     second, (up, down) = press(down)
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == first)
-    assert _scores(learning, situation) < before
+    assert expected(learning, QUESTION, reply) < before
     _, keyboard = press(down)
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == second)
     assert keyboard == keys(call)[-2:]
-    assert _scores(learning, situation) == pytest.approx(before, abs=1e-9)
+    assert expected(learning, QUESTION, reply) == pytest.approx(before, abs=1e-9)
 
     changes = [(["❤"], ["👍", "❤"]), (["👍", "❤"], ["👎"]), (["👎"], [])]
     for (old, new), value in zip(changes, (1.0, 0.0, None), strict=True):
@@ -175,7 +175,7 @@ def test_thumbs_and_reactions_find_their_decision_change_and_go_without_a_trace(
             assert assistant.wait_for("outcome", lambda e, w=wanted: e.id == w)[0].body["value"] == value
         else:
             assistant.wait_for("revoked", lambda e, w=wanted: e.body["event_id"] == w)
-    assert _scores(learning, situation) == pytest.approx(before, abs=1e-9)
+    assert expected(learning, QUESTION, reply) == pytest.approx(before, abs=1e-9)
     learning.close()
 
 
