@@ -174,9 +174,13 @@ class WebInput(Channel):
 
     async def hand_over(self, conversation: str, address: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Tell the desk, with all that was said."""
-        await self._tell_desk(
-            {"conversation": conversation, "messages": await self.in_thread(self._entries, conversation, 0)}
-        )
+        entries = await self.in_thread(self._entries, conversation, 0)
+        await self._tell_desk({"conversation": conversation, "messages": entries})
+        await self.in_thread(self.mailbox.hand_over, self.label, conversation, to_people=True)
+        # What was said while the desk was told, it does not know yet; what comes from now on, `send` brings it.
+        last = int(entries[-1]["message"]) if entries else 0
+        if later := await self.in_thread(self._entries, conversation, last):
+            await self._tell_desk({"conversation": conversation, "messages": later})
         self.streams.wake(conversation, "people", {"here": True})
 
     # Who asks

@@ -15,6 +15,7 @@ export function survey(words, send, leave) {
   $(".stars", form).replaceChildren(...[1, 2, 3, 4, 5].map((n) => star(n, words)));
   const problem = $(".problem", form);
   const fail = (text) => { problem.textContent = text; problem.hidden = false; };
+  form.addEventListener("change", () => { problem.hidden = true; });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const chosen = $("input:checked", form);
