@@ -125,3 +125,9 @@ def test_epsilon_falls_with_the_square_root_of_the_rewards():
     assert min(learner.probabilities(Context([1.0, 0.0]), [Candidate("a"), Candidate("b")]).tolist()) == pytest.approx(
         0.3 / 2 / 2
     )
+
+
+def test_candidates_known_to_be_equal_share_what_one_of_them_would_win():
+    alone = exploration.thompson(tensor(0.5, 0.6), tensor(0.0, 1.0))
+    shared = exploration.thompson(tensor(0.5, 0.5, 0.6), tensor(0.0, 0.0, 1.0))
+    torch.testing.assert_close(shared, tensor(alone[0] / 2, alone[0] / 2, alone[1]), rtol=0, atol=1e-12)
