@@ -131,3 +131,10 @@ def test_candidates_known_to_be_equal_share_what_one_of_them_would_win():
     alone = exploration.thompson(tensor(0.5, 0.6), tensor(0.0, 1.0))
     shared = exploration.thompson(tensor(0.5, 0.5, 0.6), tensor(0.0, 0.0, 1.0))
     torch.testing.assert_close(shared, tensor(alone[0] / 2, alone[0] / 2, alone[1]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 2.0])
+def test_joint_thompson_of_independent_candidates_is_thompson_and_alpha_says_how_widely(alpha):
+    mean, deviation = tensor(0.5, 0.4, 0.1), tensor(0.3, 0.2, 0.6)
+    joint = exploration.thompson_joint(mean, torch.diag(deviation.square()), alpha)
+    torch.testing.assert_close(joint, exploration.thompson(mean, alpha * deviation), rtol=0, atol=0.01)
