@@ -95,6 +95,7 @@ class LearningLog:
         # Weak: the connection of a thread that has ended closes with it (thread pools come and go).
         self._databases: weakref.WeakSet[Database] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self._writer = threading.Lock()
         with self._explained("opened"):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._migrate()
@@ -333,16 +334,22 @@ class LearningLog:
     @contextmanager
     def _transaction(self, *, durable: bool = True) -> Iterator[Database]:
         db = self._db()
-        db.conn.execute(f"pragma synchronous = {'full' if durable and not self._scratch else 'normal'}")
-        # IMMEDIATE takes the write lock at once, so that waiting happens here, where the busy time-out holds.
-        db.conn.execute("begin immediate")
+        # Threads wait for one another here: SQLite would have each sleep and look again, some for ever.
+        if not self._writer.acquire(timeout=self._busy_seconds):
+            raise sqlite3.OperationalError("other threads are writing")
         try:
-            yield db
-        except BaseException:
-            db.rollback()
-            raise
-        else:
-            db.commit()
+            db.conn.execute(f"pragma synchronous = {'full' if durable and not self._scratch else 'normal'}")
+            # IMMEDIATE takes the write lock at once, so that waiting happens here, where the busy time-out holds.
+            db.conn.execute("begin immediate")
+            try:
+                yield db
+            except BaseException:
+                db.rollback()
+                raise
+            else:
+                db.commit()
+        finally:
+            self._writer.release()
 
     @contextmanager
     def _explained(self, verb: str) -> Iterator[None]:
