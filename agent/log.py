@@ -185,6 +185,14 @@ class LearningLog:
         """The decisions with this `decision`, `turn` or `conversation`, made before a `seq`, oldest first."""
         return self._about(column, value, ("decision",), None if before is None else before - 1)
 
+    def messages(self, conversation: str, *, limit: int) -> list[Event]:
+        """The latest messages of a conversation, oldest first."""
+        rows = self._all(
+            f"select {_COLUMNS} from events where conversation = ? and kind = 'message' order by seq desc limit ?",
+            (conversation, limit),
+        )
+        return [_event(row) for row in reversed(rows)]
+
     def addressed(self, event: Event) -> list[Event]:
         """The decisions that an outcome (or what takes it back) is about: those made before it at its address."""
         for column in ADDRESSES:

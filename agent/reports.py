@@ -106,10 +106,11 @@ class Reports:
         signal_named(self._outcome(event_id).body["signal"]).scaled(value)
         return self._take_back("correction", event_id, {"value": value, "who": who, "why": why})
 
-    def hear(self, situation: Situation, *, who: str = "user", part: int = 0) -> bool:
+    def hear(self, situation: Situation, *, who: str = "user", part: int = 0, at: float | None = None) -> bool:
         """Log a message, its words redacted; False when it was there already.
 
-        `part` counts the messages that one side sends in a turn, from 0.
+        `part` counts the messages that one side sends in a turn, from 0; `at` is when it was said (unix seconds), now
+        unless given.
         """
         conversation, turn = self.identity.place(situation.conversation, situation.message_id)
         if conversation is None or turn is None:
@@ -123,7 +124,8 @@ class Reports:
         if situation.person is not None:
             body["person"] = self.identity.person(situation.person)
         id = f"message:{turn}:{who}" + (f":{part}" if part else "")
-        event = Event(id, "message", self._clock(), conversation=conversation, turn=turn, body=body)
+        when = self._clock() if at is None else at
+        event = Event(id, "message", when, conversation=conversation, turn=turn, body=body)
         return not self.append(event, durable=False).duplicate
 
     def decision(self, decision_id: str) -> Event:

@@ -54,9 +54,16 @@ SIGNALS = {
         Signal("csat", worst=1, best=5, weight=0.5, explicit=True, whole_numbers=True),
         Signal("reward", worst=0, best=1, weight=1.0, explicit=True),
         Signal("click", worst=0, best=1, weight=0.5, explicit=False, whole_numbers=True),
+        Signal("suggestion", worst=0, best=1, weight=1.0, explicit=False),
         Signal("thanks", worst=0, best=1, weight=0.3, explicit=False, whole_numbers=True),
         Signal("rephrased", worst=1, best=0, weight=0.3, explicit=False, whole_numbers=True),
         Signal("handover", worst=1, best=0, weight=0.3, explicit=False, whole_numbers=True),
+        # Left in the middle, or came back with the same problem.
+        Signal("left", worst=1, best=0, weight=0.2, explicit=False, whole_numbers=True),
+        Signal("returned", worst=1, best=0, weight=0.4, explicit=False, whole_numbers=True),
+        # Said nothing more after an answer; or said that it helped.
+        Signal("resolved_assumed", worst=0, best=1, weight=0.1, explicit=False, whole_numbers=True),
+        Signal("resolved_confirmed", worst=0, best=1, weight=0.5, explicit=True, whole_numbers=True),
     )
 }
 

@@ -33,11 +33,13 @@ from sanic.response import HTTPResponse
 from sanic.response import json as json_response
 
 from agent.errors import InvalidInput, LogUnavailable, RejoinderError
-from agent.mailbox import Mailbox
+from agent.mailbox import Mailbox, Parcel
 from agent.plugin.runtime import runtime
+from connectors import suggestions
 from connectors.content import Content
-from connectors.incoming import Ignored, Incoming, body_of
+from connectors.incoming import Feedback, Ignored, Incoming, body_of
 from connectors.options import settings_of
+from connectors.outbox import Outbox
 from connectors.outcomes import sender
 from connectors.sending import Client
 from connectors.signature import Refused
@@ -77,6 +79,12 @@ class Channel(InputChannel):
     Settings: ClassVar[type] = NoSettings
     #: whether the service can pass a conversation to people.
     hands_over: ClassVar[bool] = False
+    #: whether the service's ids for messages are unique only within a conversation.
+    local_ids: ClassVar[bool] = True
+    #: the largest body that it takes (bytes).
+    max_bytes: ClassVar[int] = MAX_BYTES
+    #: whether the bot only suggests replies to the people who answer (`connectors.suggestions`).
+    suggests: bool = False
     #: responses after which people take over, where the service can; `custom: {handover: true}` in one says so, too.
     handover_replies: ClassVar[Sequence[str]] = ("utter_handover", "utter_human_handoff", "utter_handoff")
 
@@ -87,6 +95,8 @@ class Channel(InputChannel):
         self.worker: Worker | None = None
         self._mailbox: Mailbox | None = None
         self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix=f"rejoinder-{self.label}")
+        # Of its own: what was sent is noted before anything else, or it would be sent again after a crash.
+        self._noting = ThreadPoolExecutor(1, thread_name_prefix=f"rejoinder-{self.label}-sent")
 
     @classmethod
     def name(cls) -> str:
@@ -132,6 +142,10 @@ class Channel(InputChannel):
         """The messages that the service needs for one of ours: as many as it takes calls."""
         return [content]
 
+    def numbered(self, content: Content) -> bool:  # noqa: ARG002
+        """Whether what this message lets people choose was listed in words, to be answered by its number."""
+        return False
+
     def acknowledgement(self, request: Request, found: Sequence[Incoming]) -> HTTPResponse:  # noqa: ARG002
         """What the service expects as an answer."""
         return json_response({})
@@ -146,6 +160,9 @@ class Channel(InputChannel):
 
     async def typing(self, conversation: str, address: Mapping[str, Any]) -> None:
         """Show that an answer is being thought of. What fails here is of no consequence."""
+
+    async def noted(self, feedback: Feedback, out: Outgoing) -> None:
+        """Show that feedback on a message was taken. What fails here is of no consequence."""
 
     async def hand_over(self, conversation: str, address: Mapping[str, Any]) -> None:
         """Ask the service to pass the conversation to people. Raises as `send`."""
@@ -169,8 +186,6 @@ class Channel(InputChannel):
 
     def get_output_channel(self) -> OutputChannel:
         """Where messages go that no user message asked for, such as a reminder's."""
-        from connectors.worker import Outbox
-
         return Outbox(self)
 
     @property
@@ -183,6 +198,10 @@ class Channel(InputChannel):
     async def in_thread(self, work: Callable[..., Result], *args: Any, **named: Any) -> Result:
         """Do what waits for the disk off the event loop, which serves everybody."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **named))
+
+    async def note_sent(self, parcel: Parcel, message: str | None) -> None:
+        """Note that a message was sent, and the id that the service gave it."""
+        await asyncio.get_running_loop().run_in_executor(self._noting, self.mailbox.sent, parcel, message)
 
     async def accept(
         self, found: Sequence[Incoming], *, heard: Mapping[str, Content] | None = None, forward: bool = False
@@ -206,10 +225,16 @@ class Channel(InputChannel):
 
     def contents(self, content: Content, reply: str | None) -> list[Content]:
         """What is sent for one message of the bot's, one call each; the last may be handing over to people."""
+        if self.suggests:
+            return [replace(content, handover=False)]
         handing = self.hands_over and (content.handover or reply in self.handover_replies)
         said = replace(content, handover=False)
         found = [part for part in self.parts(said) if part != Content(turn=said.turn, decisions=said.decisions)]
         return [*found, Content(handover=True)] if handing else found
+
+    def offered(self, contents: list[Content]) -> list[Content]:
+        """What is sent for all that the bot says in a turn: where it only suggests, a note in its place."""
+        return suggestions.offered(runtime().service(), contents) if self.suggests else contents
 
     @staticmethod
     def reference(parcel: int, number: int) -> str:
@@ -237,8 +262,8 @@ class Channel(InputChannel):
 
         async def answered(request: Request, **more: Any) -> HTTPResponse:
             try:
-                if len(request.body) > MAX_BYTES:
-                    return self._error(413, f"the body holds more than {MAX_BYTES} bytes")
+                if len(request.body) > self.max_bytes:
+                    return self._error(413, f"the body holds more than {self.max_bytes} bytes")
                 return await handler(request, **more)
             except Refused as error:
                 return self._error(error.status, str(error))
@@ -273,7 +298,7 @@ class Channel(InputChannel):
             found = self.read(request)
         except InvalidInput:
             raise
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
             _log.warning("%s: a delivery cannot be read (%s: %s)", self.label, type(error).__name__, error)
             raise InvalidInput(f"this is not what {self.label} sends ({type(error).__name__})") from error
         await self.accept(found)
@@ -296,7 +321,10 @@ def json_object(body: bytes) -> dict[str, Any]:
         InvalidInput: it is none.
     """
     try:
-        found = json.loads(body)
+        text = body.decode()
+        found = json.loads(text)
+        if "\\ud" in text.lower():  # half of an emoji: what was cut in two can be kept nowhere
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"the body is not JSON: {error}") from error
     if not isinstance(found, dict):

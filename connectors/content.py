@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 _ORIGIN = "rejoinder"
@@ -84,6 +84,16 @@ class Content:
         every = [*self.buttons, *(button for card in self.cards for button in card.buttons)]
         return [button for button in every if button.payload]
 
+    def named_choices(self) -> list[Button]:
+        """The same, those of cards under the name of their card: out of it, `Choose` says nothing."""
+        named = [replace(b, title=f"{card.title}: {b.title}") for card in self.cards for b in card.buttons]
+        return [button for button in (*self.buttons, *named) if button.payload]
+
+    def unpressed(self) -> Content:
+        """The same without what says something when pressed."""
+        cards = tuple(replace(card, buttons=_links(card.buttons)) for card in self.cards)
+        return replace(self, buttons=_links(self.buttons), cards=cards)
+
     def plain(self, *, numbered: bool = False) -> str:
         """All of it in words; with `numbered`, what could be pressed is listed to be answered by its number."""
         lines = [self.text] if self.text else []
@@ -99,6 +109,34 @@ class Content:
 def cut(text: str, length: int) -> str:
     """The text, or its beginning with an ellipsis where a service takes no more than `length` characters."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def split(text: str, length: int) -> list[str]:
+    """The text in pieces of at most `length` characters, parted between paragraphs, lines or words where it can be."""
+    pieces, rest = [], text.strip()
+    while len(rest) > length:
+        ends = (rest.rfind(mark, 0, length + 1) for mark in ("\n\n", "\n", " "))
+        at = next((end for end in ends if end >= length // 2), length)
+        pieces.append(rest[:at].rstrip())
+        rest = rest[at:].lstrip()
+    return [*pieces, rest]
+
+
+def in_words(content: Content, length: int) -> list[Content]:
+    """The content in messages of words alone, each of at most `length` characters in `plain(numbered=True)`.
+
+    What can be chosen stays with the last.
+    """
+    bare = Content(turn=content.turn, decisions=content.decisions)
+    parts = [replace(bare, text=piece) for piece in split(content.plain(), length)]
+    choices = tuple(content.choices())
+    if len(replace(parts[-1], buttons=choices).plain(numbered=True)) > length:
+        parts.append(bare)
+    return [*parts[:-1], replace(parts[-1], buttons=choices)]
+
+
+def _links(buttons: Sequence[Button]) -> tuple[Button, ...]:
+    return tuple(button for button in buttons if not button.payload)
 
 
 def _buttons(given: Sequence[Mapping[str, Any]]) -> tuple[Button, ...]:

@@ -44,7 +44,8 @@ class Press:
 class Feedback:
     """A customer reacted: to a message that the bot sent or, naming none, to the conversation.
 
-    A message is named by the id that the service gave it (`message`) or by our own (`parcel`).
+    A message is named by the id that the service gave it (`message`), by our own (`parcel`) or, where the service tells
+    neither, by words of it (`quoted`): the latest in the conversation that has them; none of them, the latest of all.
     `value` is in the signal's own range; None takes back what the same `person` gave as the same `facet` (that tells
     apart several reactions of one person to one message, such as emojis; by default the signal). `comment` is what they
     said of it.
@@ -56,9 +57,19 @@ class Feedback:
     value: float | None
     message: str | None = None
     parcel: int | None = None
+    quoted: str | None = None
     person: str | None = None
     facet: str | None = None
     comment: str | None = None
+
+
+@dataclass(frozen=True)
+class AgentReply:
+    """Somebody of the team said something to the customer, where the bot suggests replies (`Channel.suggests`)."""
+
+    key: str
+    conversation: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -77,16 +88,17 @@ class Ignored:
     kind: str
 
 
-Incoming = Union[Message, Press, Feedback, Handover, Ignored]  # noqa: UP007 (evaluated when the module is read)
-_KINDS = {kind.__name__.lower(): kind for kind in (Message, Press, Feedback, Handover)}
+Incoming = Union[Message, Press, Feedback, AgentReply, Handover, Ignored]  # noqa: UP007 (evaluated when the module is read)
+_KINDS = {kind.__name__.lower(): kind for kind in (Message, Press, Feedback, AgentReply, Handover)}
+Work = Union[Message, Press, Feedback, AgentReply, Handover]  # noqa: UP007
 
 
-def body_of(incoming: Message | Press | Feedback | Handover) -> dict[str, Any]:
+def body_of(incoming: Work) -> dict[str, Any]:
     """It as JSON can hold it."""
     return {"kind": type(incoming).__name__.lower(), **asdict(incoming)}
 
 
-def from_body(body: Mapping[str, Any]) -> Message | Press | Feedback | Handover:
+def from_body(body: Mapping[str, Any]) -> Work:
     """What `body_of` gave.
 
     Raises:
@@ -96,5 +108,5 @@ def from_body(body: Mapping[str, Any]) -> Message | Press | Feedback | Handover:
     kind = _KINDS.get(str(fields.pop("kind", None)))
     if kind is None:
         raise InvalidInput(f"a delivery of an unknown kind: {body.get('kind')!r}")
-    found: Message | Press | Feedback | Handover = kind(**fields)
+    found: Work = kind(**fields)
     return found

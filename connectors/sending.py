@@ -29,7 +29,11 @@ class Later(RejoinderError):
 
 
 class Undeliverable(RejoinderError):
-    """The service refuses the message for good."""
+    """The service refuses the message for good; `status` and `answer` are what it answered, if it did."""
+
+    def __init__(self, why: str, *, status: int | None = None, answer: str = "") -> None:
+        super().__init__(why)
+        self.status, self.answer = status, answer
 
 
 class Client:
@@ -68,8 +72,17 @@ class Client:
 def _failure(status: int, headers: Mapping[str, str], content: str) -> RejoinderError:
     why = f"the service answered {status}: {content[:_SHOWN]}"
     if status in _PASSING:
-        return Later(why, seconds=retry_after(headers.get("Retry-After")), limited=status == 429)
-    return Undeliverable(why)
+        seconds = retry_after(headers.get("Retry-After"))
+        return Later(why, seconds=_said_in(content) if seconds is None else seconds, limited=status == 429)
+    return Undeliverable(why, status=status, answer=content)
+
+
+def _said_in(content: str) -> float | None:
+    """Seconds that an answer itself asks for, where a service says it there (Telegram: under `parameters`)."""
+    with suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        answer = json.loads(content)
+        return retry_after(str(answer.get("parameters", answer)["retry_after"]))
+    return None
 
 
 def retry_after(value: str | None) -> float | None:

@@ -17,20 +17,21 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rasa.core.channels.channel import OutputChannel, UserMessage
+from rasa.core.channels.channel import UserMessage
 
 from agent.errors import InvalidInput, LogUnavailable, RejoinderError
 from agent.mailbox import Correspondent, Delivery, Parcel
 from agent.plugin.runtime import runtime
-from connectors import outcomes
+from connectors import outcomes, suggestions
 from connectors.answers import answered_before
 from connectors.content import Content
-from connectors.incoming import Feedback, Handover, Message, Press, from_body
+from connectors.incoming import AgentReply, Feedback, Handover, Message, Press, from_body
+from connectors.outbox import Outbox
 from connectors.outcomes import sender
 from connectors.sending import Later, Undeliverable
 
 if TYPE_CHECKING:
-    from connectors.base import Channel
+    from connectors.base import Channel, Outgoing
 
 # Work is looked for when something comes, and this often besides (seconds): for what had to wait.
 POLL_SECONDS = 0.5
@@ -42,36 +43,9 @@ WORK_ATTEMPTS, SEND_ATTEMPTS = 5, 12
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 600.0  # between attempts to send: 12 of them take about 50 minutes
 # How often feedback looks again for a message that it is about: it may come before sending was noted.
 _FIND_ATTEMPTS = 3
+# How many of a conversation's latest messages a number or a quotation may be about.
+_LOOKED_BACK = 50
 _log = logging.getLogger(__name__)
-
-
-class Outbox(OutputChannel):
-    """Where Rasa puts what the bot says: collected for an answer, or, where nobody asked, put up for sending."""
-
-    def __init__(self, channel: Channel, *, collect: bool = False) -> None:
-        self.collected: list[Content] = []
-        self._channel, self._collect = channel, collect
-
-    def name(self) -> str:
-        """The channel's name, which a response's variations may ask for."""
-        return self._channel.label
-
-    async def send_response(self, recipient_id: str, message: dict[str, Any]) -> None:
-        """Take one message of the bot's."""
-        found = self._channel.contents(Content.of(message), message.get("utter_action"))
-        if self._collect:
-            self.collected += found
-        elif found:
-            conversation = recipient_id.removeprefix(sender(self._channel.label, ""))
-            bodies = [content.body() for content in found]
-            channel = self._channel
-            await channel.in_thread(channel.mailbox.post, channel.label, conversation, bodies)
-            if channel.worker is not None:
-                channel.worker.wake()
-
-    async def send_text_message(self, recipient_id: str, text: str, **_: Any) -> None:
-        """Take words alone."""
-        await self.send_response(recipient_id, {"text": text})
 
 
 class Worker:
@@ -174,8 +148,11 @@ class Worker:
                 return await self._feedback(delivery, found)
             if isinstance(found, Handover):
                 await self._handed(delivery, to_people=found.to_people)
+            elif isinstance(found, AgentReply):
+                await self._replied(delivery, found)
             else:
-                message = found if isinstance(found, Message) else await self._pressed(delivery, found)
+                said = found if isinstance(found, Press) else await channel.in_thread(self._numbered, found)
+                message = said if isinstance(said, Message) else await self._pressed(delivery, said)
                 await self._answer(delivery, message)
         except LogUnavailable:
             raise
@@ -191,6 +168,11 @@ class Worker:
         await channel.in_thread(channel.mailbox.hand_over, *place, to_people=to_people)
         await channel.in_thread(channel.mailbox.done, delivery)
 
+    async def _replied(self, delivery: Delivery, reply: AgentReply) -> None:
+        channel, service = self._channel, runtime().service()
+        note = await channel.in_thread(suggestions.reward, service, channel.mailbox, channel.label, reply)
+        await channel.in_thread(channel.mailbox.done, delivery, note=note)
+
     async def _failed(self, delivery: Delivery, error: Exception) -> bool:
         channel, why = self._channel, f"{type(error).__name__}: {error}"
         _log.error("%s: a message was not answered (%s)", channel.label, why, exc_info=error)
@@ -205,13 +187,13 @@ class Worker:
     async def _answer(self, delivery: Delivery, message: Message) -> None:
         channel = self._channel
         known = await self._correspondent(delivery.conversation, message.address)
-        if known.handed_over:
+        if known.handed_over and not channel.suggests:
             channel.counts["left to people"] += 1
             await channel.in_thread(channel.mailbox.done, delivery, note="left to people")
             return
         typing = asyncio.get_running_loop().create_task(self._typing(delivery.conversation, known.address))
         try:
-            contents = await self._contents(delivery, message)
+            contents = await channel.in_thread(channel.offered, await self._contents(delivery, message))
         finally:
             typing.cancel()
         await channel.in_thread(channel.mailbox.done, delivery, [content.body() for content in contents])
@@ -247,6 +229,28 @@ class Worker:
         with suppress(RejoinderError):
             await self._channel.typing(conversation, address)
 
+    def _numbered(self, message: Message) -> Message | Press:
+        """A number alone is a choice, where the bot's latest turn listed so many."""
+        channel, place, text = self._channel, (self._channel.label, message.conversation), message.text.strip(" .)")
+        if not (text.isascii() and text.isdecimal() and len(text) <= 3):
+            return message
+        turn = None
+        for parcel in reversed(channel.mailbox.history(*place, limit=_LOOKED_BACK)):
+            content = Content.from_body(parcel.body)
+            if turn is not None and content.turn != turn:
+                break
+            titles = [button.title.strip() for button in content.choices()]
+            if titles and channel.numbered(content):
+                number = titles.index(text) if text in titles else int(text) - 1
+                if number not in range(len(titles)):
+                    break
+                reference = channel.reference(parcel.id, number)
+                return Press(message.key, place[1], reference, person=message.person, address=message.address)
+            if content.turn is None:
+                break
+            turn = content.turn
+        return message
+
     async def _pressed(self, delivery: Delivery, press: Press) -> Message:
         """What a pressed button says, and that it was pressed is a signal about the message it was on."""
         channel = self._channel
@@ -273,7 +277,7 @@ class Worker:
     async def _feedback(self, delivery: Delivery, feedback: Feedback) -> bool:
         channel = self._channel
         parcel = await channel.in_thread(self._about, feedback)
-        named = feedback.message is not None or feedback.parcel is not None
+        named = (feedback.message, feedback.parcel, feedback.quoted) != (None, None, None)
         if named and parcel is None and delivery.attempts + 1 < _FIND_ATTEMPTS:
             why = "no such message yet"
             await channel.in_thread(channel.mailbox.postpone, delivery, seconds=_FIRST_WAIT, error=why)
@@ -282,15 +286,30 @@ class Worker:
         note = missing or await channel.in_thread(self._record, feedback, parcel)
         channel.counts["feedback without a decision" if note else f"feedback: {feedback.signal}"] += 1
         await channel.in_thread(channel.mailbox.done, delivery, note=note)
+        if parcel is not None and note is None:
+            with suppress(RejoinderError):
+                await channel.noted(feedback, await self._outgoing(parcel))
         return True
 
     def _about(self, feedback: Feedback) -> Parcel | None:
         channel = self._channel
         if feedback.parcel is not None:
             return channel.mailbox.parcel(channel.label, feedback.parcel)
+        if feedback.quoted is not None:
+            return self._quoted(feedback.conversation, feedback.quoted.strip())
         if feedback.message is None:
             return None
-        return channel.mailbox.parcel_of(channel.label, feedback.message, conversation=feedback.conversation)
+        where = feedback.conversation if channel.local_ids else None
+        return channel.mailbox.parcel_of(channel.label, feedback.message, conversation=where)
+
+    def _quoted(self, conversation: str, words: str) -> Parcel | None:
+        channel = self._channel
+        for parcel in reversed(channel.mailbox.history(channel.label, conversation, limit=_LOOKED_BACK)):
+            content = Content.from_body(parcel.body)
+            said = content.plain(numbered=channel.numbered(content))
+            if not content.handover and (words in said or (said and said in words)):
+                return parcel
+        return None
 
     def _record(self, feedback: Feedback, parcel: Parcel | None) -> str | None:
         channel = self._channel
@@ -307,25 +326,34 @@ class Worker:
 
     async def _send(self, parcel: Parcel) -> bool:
         """Send one message; whether to go on with the conversation."""
-        from connectors.base import Outgoing
-
-        channel, content = self._channel, Content.from_body(parcel.body)
-        place = (channel.label, parcel.conversation)
-        known = await channel.in_thread(channel.mailbox.correspondent, *place)
+        channel, out = self._channel, await self._outgoing(parcel)
         try:
-            if content.handover:
-                await channel.hand_over(parcel.conversation, known.address)
+            if out.content.handover:
+                await channel.hand_over(out.conversation, out.address)
+                place = (channel.label, out.conversation)
                 await channel.in_thread(channel.mailbox.hand_over, *place, to_people=True)
                 message = None
             else:
-                message = await channel.send(Outgoing(parcel.conversation, known.address, content, parcel.id))
+                message = await channel.send(out)
         except Later as error:
             return await self._later(parcel, error)
         except (Undeliverable, InvalidInput) as error:
             return await self._undeliverable(parcel, str(error))
-        await channel.in_thread(channel.mailbox.sent, parcel, message)
+        except LogUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 (a connector that cannot make a message of it: not for ever)
+            _log.exception("%s: a message could not be sent", channel.label)
+            return await self._later(parcel, Later(f"sending failed ({type(error).__name__})"))
+        await channel.note_sent(parcel, message)
         channel.counts["sent"] += 1
         return True
+
+    async def _outgoing(self, parcel: Parcel) -> Outgoing:
+        from connectors.base import Outgoing
+
+        channel = self._channel
+        known = await channel.in_thread(channel.mailbox.correspondent, channel.label, parcel.conversation)
+        return Outgoing(parcel.conversation, known.address, Content.from_body(parcel.body), parcel.id)
 
     async def _later(self, parcel: Parcel, error: Later) -> bool:
         channel, attempts = self._channel, parcel.attempts + 1

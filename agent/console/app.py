@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import policies
-from agent.console import api, health, pages
+from agent.console import api, health, pages, suggest
 from agent.console.guard import LARGEST_BODY, Guard
 from agent.errors import Conflict, InvalidInput, LogUnavailable, ModelMissing, RejoinderError, Unknown
 from agent.service import Service
@@ -41,6 +41,7 @@ def create_app(service: Service, *, hosts: Iterable[str] = (), largest: int = LA
     app.state.service = service
     app.state.loading = health.Loading()
     app.include_router(api.router)
+    app.include_router(suggest.router)
     app.include_router(health.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=pages.HERE / "static"))

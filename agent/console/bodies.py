@@ -217,6 +217,14 @@ class OutcomeBody(_Body):
         return at
 
 
+class ReplyBody(_Body):
+    """What a person wrote to whom replies were suggested."""
+
+    text: StrictStr = Field(max_length=20_000)
+    event_id: Id | None = None
+    actor: Id | None = None
+
+
 class CorrectionBody(_Body):
     """A value in place of an outcome's."""
 

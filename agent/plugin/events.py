@@ -22,13 +22,14 @@ from agent.errors import InvalidInput, LogUnavailable, RejoinderError
 from agent.plugin.behaviour import Behaviour
 from agent.plugin.runtime import runtime
 from agent.plugin.transcript import Transcript
+from agent.silence import Silence
 
 # Some hours of a busy bot; what comes while this many wait is dropped, and said so.
 _LONGEST_QUEUE = 100_000
 _RETRY_SECONDS = 1.0
 # Events come while their turn's answer is still to be sent: that goes first.
 _SETTLE_SECONDS = 0.05
-# While events come, decisions that have waited in vain for feedback are looked for this often.
+# Decisions that have waited in vain for feedback, and conversations that ended, are looked for this often.
 _EXPIRE_SECONDS = 10.0
 _CLOSING_SECONDS = 10.0
 _log = logging.getLogger(__name__)
@@ -40,13 +41,16 @@ class LearningLogBroker(EventBroker):
     """Writes messages, activations and the signals of behaviour to the learning log.
 
     Options in endpoints.yml: `enabled`, and those of `Behaviour`: `thanks_intents`, `handover_intents`,
-    `fallback_intents`, `rephrased_similarity`, `rephrased_within`, `encoder`.
+    `resolved_intents`, `fallback_intents`, `rephrased_similarity`, `rephrased_within`, `returned_within`, `left_after`,
+    `asking`, `encoder`.
     """
 
     def __init__(self, behaviour: Behaviour | None = None, *, enabled: bool = True) -> None:
         self._enabled = enabled
         self._queue: queue.Queue[Published | None] = queue.Queue(_LONGEST_QUEUE)
-        self._transcript = Transcript(behaviour or Behaviour())
+        self._behaviour = behaviour or Behaviour()
+        self._transcript = Transcript(self._behaviour)
+        self._silence: Silence | None = None
         self._dropped = False
         self._expired = time.monotonic()
         self._writer: threading.Thread | None = None
@@ -107,11 +111,14 @@ class LearningLogBroker(EventBroker):
 
     def _write(self) -> None:
         while True:
-            if self._queue.empty():
-                event = self._queue.get()
+            waiting = not self._queue.empty()
+            try:
+                event = self._queue.get(timeout=_EXPIRE_SECONDS)
+            except queue.Empty:
+                self._expire()
+                continue
+            if not waiting:
                 time.sleep(_SETTLE_SECONDS)
-            else:
-                event = self._queue.get()
             try:
                 self._insist(lambda event=event: self._transcript.add(event))  # type: ignore[misc]
             except RejoinderError as error:
@@ -128,10 +135,23 @@ class LearningLogBroker(EventBroker):
         self._expired = time.monotonic()
         try:
             runtime().service().expire()
+            self._ended().record(time.time())
         except RejoinderError as error:
             _log.warning("decisions that waited in vain for feedback: %s", error)
         except Exception:  # noqa: BLE001 (as above)
             _log.exception("decisions that waited in vain for feedback")
+
+    def _ended(self) -> Silence:
+        if self._silence is None:
+            behaviour = self._behaviour
+            self._silence = Silence(
+                runtime().service(),
+                after=behaviour.left_after,
+                unanswered=behaviour.fallback_intents,
+                handed_over=behaviour.handover_intents,
+                asking=behaviour.asking,
+            )
+        return self._silence
 
     def _insist(self, write: Callable[[], None]) -> None:
         """Write, trying again for as long as the log is not available. What is written twice counts once."""

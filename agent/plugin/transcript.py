@@ -11,12 +11,16 @@ from typing import Any
 from agent.candidates import ABSTAIN
 from agent.decision import Situation
 from agent.errors import InvalidInput, Unknown
+from agent.log import Event
 from agent.plugin.behaviour import Behaviour, Utterance
 from agent.plugin.runtime import ACTIONS, runtime
+from agent.silence import assumed
 
 _KEY = "rejoinder"
-# Conversations of which the latest message is remembered, to compare the next with.
+# Conversations of which the latest turn is remembered.
 _REMEMBERED = 10_000
+# So many messages back (the bot's too), a new one is compared with what was said.
+_COMPARED = 20
 # What Rasa does between turns: it answers nobody.
 _SILENT = ("action_listen", "action_session_start", "action_restart", "action_back")
 
@@ -75,10 +79,10 @@ class Transcript:
         )
         ranking = [guess for guess in parse.get("intent_ranking") or [] if guess.get("name")][:5]
         features = {f"intent:{guess['name']}": float(guess.get("confidence") or 0.0) for guess in ranking}
-        runtime().service().hear(_situation(turn, text, features))
-        before = self._turns.get(turn.sender)
-        if before is not None and before.message_id != turn.message_id:
-            self._signal(before, turn)
+        earlier = self._earlier(turn)
+        runtime().service().hear(_situation(turn, text, features), at=turn.said.at or None)
+        if earlier:
+            self._signal(earlier, turn)
         self._turns[turn.sender] = turn
         self._turns.move_to_end(turn.sender)
         while len(self._turns) > _REMEMBERED:
@@ -95,7 +99,8 @@ class Transcript:
         if turn is not None and event.get("text"):
             action = metadata.get("utter_action")
             features = {f"action:{action}": 1.0} if action else {}
-            runtime().service().hear(_situation(turn, event["text"], features), who="bot", part=turn.sent)
+            situation, at = _situation(turn, event["text"], features), float(event.get("timestamp") or 0.0) or None
+            runtime().service().hear(situation, who="bot", part=turn.sent, at=at)
             self._turns[turn.sender] = replace(turn, sent=turn.sent + 1)
 
     def _activate(self, decision: str | None) -> None:
@@ -120,22 +125,47 @@ class Transcript:
             elif decision.body["chosen"] == ABSTAIN:
                 self._activate(decision.id)
 
-    def _signal(self, before: _Turn, now: _Turn) -> None:
-        """Record what the new message says about the reply before it."""
+    def _earlier(self, turn: _Turn) -> list[tuple[str, Utterance]]:
+        """What was said before in the conversation, with the turns that it opened, oldest first."""
         service = runtime().service()
-        about = service.turn(before.sender, before.message_id)
-        new = service.turn(now.sender, now.message_id)
-        for signal, value in self._behaviour.signals(before.said, now.said):
-            with suppress(Unknown):  # nothing was decided in that turn
-                service.record(
-                    signal=signal,
-                    value=value,
-                    turn=about,
-                    event_id=f"{signal}:{new}",
-                    source="behaviour",
-                    actor=now.sender,
-                    at=now.said.at or None,
-                )
+        now = service.turn(turn.sender, turn.message_id)
+        heard = service.log.messages(service.identity.conversation(turn.sender), limit=_COMPARED)
+        return [
+            (event.turn, _utterance(event))
+            for event in heard
+            if event.turn and event.turn != now and event.body["who"] == "user"
+        ]
+
+    def _signal(self, earlier: list[tuple[str, Utterance]], now: _Turn) -> None:
+        """Record what the new message says about the reply before it, or about one of long before."""
+        about, before = earlier[-1]
+        for signal, value in self._behaviour.signals(before, now.said):
+            self._record(signal, value, about, now)
+        for turn, said in reversed(earlier):
+            if self._behaviour.came_back(said, now.said):
+                self._record("returned", 1.0, turn, now)
+                with suppress(Unknown):  # not assumed, or in no decision's turn
+                    runtime().service().revoke(assumed(turn), who="behaviour", why="came back with the same problem")
+                break
+
+    def _record(self, signal: str, value: float, about: str, now: _Turn) -> None:
+        service = runtime().service()
+        with suppress(Unknown):  # nothing was decided in that turn
+            service.record(
+                signal=signal,
+                value=value,
+                turn=about,
+                event_id=f"{signal}:{service.turn(now.sender, now.message_id)}",
+                source="behaviour",
+                actor=now.sender,
+                at=now.said.at or None,
+            )
+
+
+def _utterance(event: Event) -> Utterance:
+    features = event.body.get("features") or {}
+    intents = {name.removeprefix("intent:"): share for name, share in features.items() if name.startswith("intent:")}
+    return Utterance(event.body["text"], max(intents, key=lambda name: intents[name]) if intents else None, event.at)
 
 
 def _situation(turn: _Turn, text: str, features: dict[str, float]) -> Situation:

@@ -7,8 +7,10 @@ poisonous one -35 or 5, at even odds; leaving it 0. Seed 42 draws the very rows 
 Riquelme et al. (2018), "Deep Bayesian Bandits Showdown", whose linear Thompson sampling was run again by MABWiser's
 authors with three ways to draw from a Gaussian, which earned 3,875, 4,075 and 4,140.
 
-Rewards are raw and there is no prior meaning. The sum is mostly luck: compare over seeds, not at one. `--tune` shows
-what alpha and ridge earn over seeds that are not reported; the defaults earned most there, and never gave up eating.
+Rewards are raw, there is no prior meaning, and the model is linear, as theirs. The sum is mostly luck: compare over
+seeds, not at one. `--tune` shows what alpha and ridge earn over seeds that are not reported: from alpha 2 to 4 and
+ridge 0.25 to 4 it is the same up to its error (3,790 to 3,940 on 20 seeds, each ± 90), and below that a run may give up
+eating for good.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ def meal(features: np.ndarray, edible: np.ndarray, seed: int) -> Meal:
 
 def play(served: Meal, *, alpha: float, ridge: float, seed: int) -> float:
     """The sum of rewards of a learner that starts knowing nothing."""
-    learner = policies.create("lints", alpha=alpha, ridge=ridge, prior_slope=0.0, prior_intercept=0.0)
+    learner = policies.create("lints", degree=1, alpha=alpha, ridge=ridge, prior_slope=0.0, prior_intercept=0.0)
     earned = 0.0
     for number, (vector, eaten) in enumerate(zip(served.contexts, served.eaten.tolist(), strict=True)):
         context = Context(vector)

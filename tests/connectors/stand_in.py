@@ -35,6 +35,13 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Callers that are killed end their connections: that is no error of ours."""
+
+
 class StandIn:
     """Serves from the moment it is made. `answer` is a service's own: it asserts what the documents ask of a call.
 
@@ -54,6 +61,8 @@ class StandIn:
             def _handle(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 call = Call(self.command, self.path, dict(self.headers.items()), self.rfile.read(length))
+                if len(call.raw) < length:  # whoever called was killed meanwhile
+                    return
                 answer = stand_in._answered(call)
                 payload = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
                 self.send_response(answer.status)
@@ -68,8 +77,7 @@ class StandIn:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 

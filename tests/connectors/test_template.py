@@ -9,9 +9,7 @@ import pytest
 
 pytest.importorskip("rasa")
 
-import torch
-
-from agent.decision import Situation
+from tests.connectors.learned import chosen, expected
 from tests.connectors.services.template import SECRET, delivery
 
 pytestmark = [pytest.mark.rasa, pytest.mark.slow]
@@ -70,11 +68,11 @@ def test_ten_deliveries_at_once_of_one_message_are_answered_once(assistant, serv
 
 def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant, service):
     learning = assistant.learning()
-    situation = Situation(messages=[QUESTION])
     deliver(assistant, {"type": "message", "id": "f1", "conversation": "f", "user": "eve", "text": QUESTION})
     (call,) = said(service, "f")
     (message,) = [f"m{n}" for n, c in enumerate((c for c in service.calls if c.path == "/messages"), 1) if c is call]
-    before = _scores(learning, situation)
+    reply = chosen(learning, "template")
+    before = expected(learning, QUESTION, reply)
 
     def thumb(number, direction):
         event = {"type": "thumb", "id": f"f-{number}", "conversation": "f", "message": message, "user": "eve"}
@@ -84,24 +82,14 @@ def test_feedback_finds_its_decision_changes_and_goes_without_a_trace(assistant,
     (outcome,) = assistant.wait_for("outcome", lambda e: e.id == "template:f-1")
     (decision, *_) = learning.log.decisions(column="turn", value=outcome.turn)
     assert decision.body["channel"] == "template"
-    assert _scores(learning, situation) > before
+    assert expected(learning, QUESTION, reply) > before
     thumb(2, "down")
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == "template:f-1")
-    assert _scores(learning, situation) < before
+    assert expected(learning, QUESTION, reply) < before
     thumb(3, None)
     assistant.wait_for("revoked", lambda e: e.body["event_id"] == "template:f-2")
-    assert _scores(learning, situation) == pytest.approx(before, abs=1e-9)
+    assert expected(learning, QUESTION, reply) == pytest.approx(before, abs=1e-9)
     learning.close()
-
-
-def _scores(learning, situation):
-    """What is expected of the candidate that is best in this situation without feedback."""
-    model = learning.model("actions")
-    from agent.decision import frame
-
-    framed = frame(model, learning.encoder(model.settings.encoder), situation, None)
-    scores = model.learner.scores(framed.context, framed.candidates, at=time.time())
-    return float(scores.mean[int(torch.argmax(scores.parts["prior"]))])
 
 
 def test_a_button_says_what_it_stands_for_and_counts_as_a_click(assistant, service):

@@ -77,6 +77,17 @@ def test_what_is_credited_is_on_average_what_a_member_would_have_earned(opinions
     torch.testing.assert_close(credit, torch.mv(opinions, tensor(*rewards)), rtol=0, atol=1e-12)
 
 
+def test_the_rate_says_how_far_one_reward_moves_the_shares():
+    moved = []
+    for rate in (0.0, 0.1, 0.2):
+        learner = create(members=["greedy", {"policy": "epsilon_greedy", "epsilon": 0.3}], rate=rate, mix=0.0)
+        taught(learner, count=1)
+        moved.append(math.log(learner.shares[0] / learner.shares[1]))
+    assert moved[0] == 0.0
+    assert moved[1] != 0.0
+    assert moved[2] == pytest.approx(2.0 * moved[1])  # exponential weights: the odds grow by e^(rate * gain)
+
+
 def divergence(step, new, old):
     if step is exponential:
         return sum(a * math.log(a / b) - a + b for a, b in zip(new, old, strict=True))

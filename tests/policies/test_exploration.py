@@ -125,3 +125,37 @@ def test_epsilon_falls_with_the_square_root_of_the_rewards():
     assert min(learner.probabilities(Context([1.0, 0.0]), [Candidate("a"), Candidate("b")]).tolist()) == pytest.approx(
         0.3 / 2 / 2
     )
+
+
+def test_candidates_known_to_be_equal_share_what_one_of_them_would_win():
+    alone = exploration.thompson(tensor(0.5, 0.6), tensor(0.0, 1.0))
+    shared = exploration.thompson(tensor(0.5, 0.5, 0.6), tensor(0.0, 0.0, 1.0))
+    torch.testing.assert_close(shared, tensor(alone[0] / 2, alone[0] / 2, alone[1]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 2.0])
+def test_joint_thompson_of_independent_candidates_is_thompson_and_alpha_says_how_widely(alpha):
+    mean, deviation = tensor(0.5, 0.4, 0.1), tensor(0.3, 0.2, 0.6)
+    joint = exploration.thompson_joint(mean, torch.diag(deviation.square()), alpha)
+    torch.testing.assert_close(joint, exploration.thompson(mean, alpha * deviation), rtol=0, atol=0.01)
+
+
+@given(
+    mean=st.lists(st.floats(0.0, 1.0), min_size=2, max_size=6, unique=True),
+    gamma=st.floats(0.1, 1000.0),
+)
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_inverse_gap_weighting_gives_the_rest_to_the_best(mean, gamma):
+    found = exploration.inverse_gap(tensor(*mean), torch.zeros(len(mean), dtype=torch.float64), gamma)
+    best = max(range(len(mean)), key=mean.__getitem__)
+    others = {i: 1.0 / (len(mean) + gamma * (mean[best] - mean[i])) for i in range(len(mean)) if i != best}
+    expected = [others.get(i, 1.0 - math.fsum(others.values())) for i in range(len(mean))]
+    torch.testing.assert_close(found, tensor(*expected), rtol=0, atol=1e-12)
+
+
+def test_elimination_leaves_out_whose_upper_bound_lies_below_anothers_lower():
+    mean, deviation = tensor(0.9, 0.6, 0.5), tensor(0.1, 0.3, 0.1)
+    found = exploration.inverse_gap(mean, deviation, 10.0, elimination=1.0)
+    assert found[2] == 0.0  # at most 0.6, and the first at least 0.8
+    assert found[1] == pytest.approx(1.0 / (2.0 + 10.0 * 0.3))  # up to 0.9: it may be the best of two
+    assert found[0] == pytest.approx(1.0 - float(found[1]))

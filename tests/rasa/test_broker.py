@@ -49,6 +49,7 @@ def decided(shared: Runtime, number: int) -> str:
         ("do you sell gift cards?", "parcel", []),
         ("thank you!", "thanks", ["thanks"]),
         ("let me talk to a person", "speak_to_human", ["handover"]),
+        ("that solved it", "solved", ["resolved_confirmed"]),
     ],
 )
 def test_behaviour_is_a_signal_about_the_turn_before(
@@ -81,6 +82,37 @@ def test_messages_long_after_or_by_button_rephrase_nothing() -> None:
     assert behaviour.signals(before, Utterance("where is it?", "parcel", 10.0)) == [("rephrased", 1.0)]
     assert behaviour.signals(before, Utterance("where is it?", "parcel", 10_000.0)) == []
     assert behaviour.signals(Utterance("/parcel", "parcel", 0.0), Utterance("/parcel", "parcel", 1.0)) == []
+
+
+def test_who_comes_back_with_the_same_problem_had_no_answer(shared: Runtime) -> None:
+    decision = decided(shared, 1)
+    broker = LearningLogBroker(Behaviour(left_after=60.0))
+    broker.publish(said("where is my package?", "parcel", 1, 1000.0))
+    action = {"event": "action", "sender_id": "ann", "name": "one", "timestamp": 1001.0}
+    broker.publish({**action, "metadata": {"rejoinder": {"decision_id": decision}}})
+    broker.publish(
+        {
+            "sender_id": "ann",
+            "event": "bot",
+            "text": "On its way.",
+            "metadata": {"utter_action": "one"},
+            "timestamp": 1001.0,
+        }
+    )
+    assert broker.flush()
+    service = shared.service()
+    broker._ended().record(2000.0)
+    turn = service.decision(decision).turn
+    outcomes = [(e.turn, e.body["signal"]) for e in service.log.read(kinds=("outcome",))]
+    assert outcomes == [(turn, "resolved_assumed")]
+    # In a process that remembers nothing.
+    again = LearningLogBroker()
+    again.publish(said("so where is my package?", "parcel", 2, 1000.0 + 86_400.0))
+    assert again.flush()
+    outcomes = [(e.turn, e.body["signal"]) for e in service.log.read(kinds=("outcome",))]
+    assert outcomes == [(turn, "resolved_assumed"), (turn, "returned")]
+    (revoked,) = service.log.read(kinds=("revoked",))
+    assert revoked.body["event_id"] == f"resolved_assumed:{turn}"
 
 
 def test_every_message_of_the_bot_is_kept(shared: Runtime) -> None:
