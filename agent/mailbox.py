@@ -201,9 +201,10 @@ class Mailbox:
     # Conversations
 
     def active(self, channel: str) -> list[str]:
-        """The conversations in which something is to be done now."""
-        found = "select distinct conversation from {} where channel = ? and state = 'waiting' and due <= ?"
-        sql = f"{found.format('deliveries')} union {found.format('parcels')}"
+        """The conversations in which something is to be done now, those first that have waited longest."""
+        found = "select conversation, due from {} where channel = ? and state = 'waiting' and due <= ?"
+        both = f"{found.format('deliveries')} union all {found.format('parcels')}"
+        sql = f"select conversation from ({both}) group by conversation order by min(due)"
         now = self._clock()
         return [row[0] for row in self._log.rows(sql, (channel, now, channel, now))]
 

@@ -18,6 +18,7 @@ origin, 413 too long, 429 too often (with Retry-After), 503 not kept: send it ag
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -25,6 +26,7 @@ import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -50,6 +52,7 @@ from connectors.streams import Streams, follow
 from connectors.visitors import Origins, Pace, Visitors
 
 MAX_BYTES = 32 * 1024
+_READERS = 4
 MOST_STREAMS = 6  # of one visitor, who may have several tabs
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -114,6 +117,8 @@ class WebInput(Channel):
     def __init__(self, settings: Options) -> None:
         super().__init__(settings)
         self.streams, self.pages, self.origins = Streams(), Pages(), Origins(settings.origins)
+        # Apart from what writes: whoever only reads need not wait for the disk.
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="rejoinder-web-readers")
         self.pace = Pace(settings.calls_per_minute, burst=max(5.0, settings.calls_per_minute / 3))
 
     @cached_property
@@ -174,12 +179,12 @@ class WebInput(Channel):
 
     async def hand_over(self, conversation: str, address: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Tell the desk, with all that was said."""
-        entries = await self.in_thread(self._entries, conversation, 0)
+        entries = await self._told(conversation, 0)
         await self._tell_desk({"conversation": conversation, "messages": entries})
         await self.in_thread(self.mailbox.hand_over, self.label, conversation, to_people=True)
         # What was said while the desk was told, it does not know yet; what comes from now on, `send` brings it.
         last = int(entries[-1]["message"]) if entries else 0
-        if later := await self.in_thread(self._entries, conversation, last):
+        if later := await self._told(conversation, last):
             await self._tell_desk({"conversation": conversation, "messages": later})
         self.streams.wake(conversation, "people", {"here": True})
 
@@ -262,7 +267,7 @@ class WebInput(Channel):
     # What they are shown
 
     async def _history(self, _: Request, conversation: str) -> HTTPResponse:
-        return json_response({"messages": await self.in_thread(self._entries, conversation, 0)})
+        return json_response({"messages": await self._told(conversation, 0)})
 
     async def _events(self, request: Request, conversation: str) -> HTTPResponse | None:
         if self.streams.of(conversation) >= MOST_STREAMS:
@@ -275,11 +280,14 @@ class WebInput(Channel):
             stream.wake("people", {"here": known.handed_over})
             response = await request.respond(content_type="text/event-stream; charset=utf-8", headers=headers)
             with suppress(LogUnavailable):  # the stream ends; the browser asks again
-                await follow(stream, response.send, partial(self.in_thread, self._entries, conversation), after=after)
+                await follow(stream, response.send, partial(self._told, conversation), after=after)
         return None
 
-    def _entries(self, conversation: str, after: int) -> list[dict[str, Any]]:
+    async def _told(self, conversation: str, after: int) -> list[dict[str, Any]]:
         """The conversation as the visitor sees it, after one of its messages."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._entries, conversation, after)
+
+    def _entries(self, conversation: str, after: int) -> list[dict[str, Any]]:
         since = time.time() - KEPT_SECONDS
         parcels = self.mailbox.history(self.label, conversation, after=after, states=_STATES, since=since)
         about = [str(parcel.id) for parcel in parcels]

@@ -15,6 +15,7 @@ import asyncio
 import json
 import random
 import statistics
+import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -144,6 +145,7 @@ def measure(count: int, messages: int, pauses: list[float]) -> dict[str, Any]:
                 figures = asyncio.run(chats(base, count, messages, pause))
                 end.touch()
                 found[f"pause_{pause:g}_s"] = {"answers": figures, "acknowledgements": _figures(acknowledged.result())}
+                print(f"pause {pause:g} s: done", file=sys.stderr)
         finally:
             server.stop()
             service.close()
