@@ -41,7 +41,7 @@ class Parcel:
     body: Mapping[str, Any]
     attempts: int
     message: str | None
-    due: float = 0.0
+    due: float
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,7 @@ class Mailbox:
         rows = self._parcels(
             "channel = ? and conversation = ? and state = 'waiting' order by id limit 1", (channel, conversation)
         )
-        if not rows or rows[0][1] > self._clock():
-            return None
-        return rows[0][0]
+        return rows[0] if rows and rows[0].due <= self._clock() else None
 
     def sent(self, parcel: Parcel, message: str | None) -> None:
         """A parcel was sent, and the service knows it by this id."""
@@ -170,7 +168,7 @@ class Mailbox:
     def parcel(self, channel: str, id: int) -> Parcel | None:
         """A parcel by our own id."""
         rows = self._parcels("channel = ? and id = ?", (channel, id))
-        return rows[0][0] if rows else None
+        return rows[0] if rows else None
 
     def parcel_of(self, channel: str, message: str, *, conversation: str | None = None) -> Parcel | None:
         """The latest parcel that the service knows by this id (in a conversation, where ids are only unique there)."""
@@ -178,7 +176,7 @@ class Mailbox:
         if conversation is not None:
             where, values = f"{where} and conversation = ?", [*values, conversation]
         rows = self._parcels(f"{where} order by id desc limit 1", values)
-        return rows[0][0] if rows else None
+        return rows[0] if rows else None
 
     def history(
         self,
@@ -196,7 +194,7 @@ class Mailbox:
             f"channel = ? and conversation = ? and state in ({marks}) and id > ? and due >= ? order by id desc limit ?",
             (channel, conversation, *states, after, since, limit),
         )
-        return [parcel for parcel, _ in reversed(rows)]
+        return rows[::-1]
 
     # Conversations
 
@@ -294,10 +292,10 @@ class Mailbox:
                 (channel, conversation, _json(body), state, self._clock()),
             )
 
-    def _parcels(self, where: str, values: Sequence[Any]) -> list[tuple[Parcel, float]]:
+    def _parcels(self, where: str, values: Sequence[Any]) -> list[Parcel]:
         sql = f"select id, channel, conversation, body, attempts, message, due from parcels where {where}"
         return [
-            (Parcel(id, channel, conversation, json.loads(body), attempts, message, due), due)
+            Parcel(id, channel, conversation, json.loads(body), attempts, message, due)
             for id, channel, conversation, body, attempts, message, due in self._log.rows(sql, values)
         ]
 

@@ -6,7 +6,7 @@ what they came for. Read off the messages in the learning log, so that a restart
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -110,3 +110,9 @@ class Silence:
 def assumed(turn: str, signal: str = ASSUMED) -> str:
     """The id of the outcome that says how a conversation ended, or was assumed to."""
     return f"{signal}:{turn}"
+
+
+def likeliest_intent(features: Mapping[str, float]) -> str | None:
+    """The intent that a message's features hold the most confidence in; None where they name none."""
+    intents = {name.removeprefix(_INTENT): share for name, share in features.items() if name.startswith(_INTENT)}
+    return max(intents, key=intents.__getitem__) if intents else None

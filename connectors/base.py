@@ -36,11 +36,10 @@ from agent.errors import InvalidInput, LogUnavailable, RejoinderError
 from agent.mailbox import Mailbox, Parcel
 from agent.plugin.runtime import runtime
 from connectors import suggestions
-from connectors.content import Content
+from connectors.content import Content, Outgoing
 from connectors.incoming import Feedback, Ignored, Incoming, body_of
 from connectors.options import settings_of
 from connectors.outbox import Outbox
-from connectors.outcomes import sender
 from connectors.sending import Client
 from connectors.signature import Refused
 from connectors.worker import Worker
@@ -53,16 +52,6 @@ _log = logging.getLogger(__name__)
 
 OnMessage = Callable[[UserMessage], Awaitable[Any]]
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Outgoing:
-    """A message on its way: where to, what, and our own number for it (`Channel.reference` makes buttons of it)."""
-
-    conversation: str
-    address: Mapping[str, Any]
-    content: Content
-    parcel: int
 
 
 @dataclass(frozen=True)
@@ -330,6 +319,3 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidInput("the body must be a JSON object")
     return found
-
-
-__all__ = ["Channel", "NoSettings", "Outgoing", "json_object", "sender"]

@@ -14,8 +14,8 @@ from typing import Any
 from sanic.request import Request
 
 from connectors import suggestions
-from connectors.base import Channel, Outgoing
-from connectors.content import Button, Card, Content, cut
+from connectors.base import Channel
+from connectors.content import Button, Card, Content, Outgoing, cut
 from connectors.incoming import AgentReply, Feedback, Handover, Ignored, Incoming, Message, Press
 from connectors.options import secret
 from connectors.signature import check_fresh, check_hmac

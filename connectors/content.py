@@ -106,6 +106,16 @@ class Content:
         return "\n\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Outgoing:
+    """A message on its way: where to, what, and our own number for it (`Channel.reference` makes buttons of it)."""
+
+    conversation: str
+    address: Mapping[str, Any]
+    content: Content
+    parcel: int
+
+
 def cut(text: str, length: int) -> str:
     """The text, or its beginning with an ellipsis where a service takes no more than `length` characters."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -25,8 +25,8 @@ from sanic.response import HTTPResponse
 from agent.errors import InvalidInput, LogUnavailable
 from agent.mailbox import Parcel
 from connectors import options
-from connectors.base import Channel, OnMessage, Outgoing
-from connectors.content import Content
+from connectors.base import Channel, OnMessage
+from connectors.content import Content, Outgoing
 from connectors.imap import MOST_BYTES, Inbox
 from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
 from connectors.letter import Letter

@@ -18,8 +18,8 @@ from sanic import Blueprint
 from sanic.request import Request
 from sanic.response import HTTPResponse, empty
 
-from connectors.base import Channel, OnMessage, Outgoing
-from connectors.content import Content, cut
+from connectors.base import Channel, OnMessage
+from connectors.content import Content, Outgoing, cut
 from connectors.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
 from connectors.options import secret
 from connectors.signature import check_hmac

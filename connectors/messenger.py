@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from connectors import emoji
-from connectors.base import Outgoing
-from connectors.content import Button, Card, Content, cut, in_words, split
+from connectors.content import Button, Card, Content, Outgoing, cut, in_words, split
 from connectors.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
 from connectors.meta import MetaChannel, MetaOptions, each, named, stale, word
 

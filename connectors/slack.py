@@ -19,8 +19,8 @@ from sanic.request import Request
 from sanic.response import HTTPResponse, text
 
 from agent.errors import InvalidInput
-from connectors.base import Channel, Outgoing, json_object
-from connectors.content import Button, Card, Content, cut, split
+from connectors.base import Channel, json_object
+from connectors.content import Button, Card, Content, Outgoing, cut, split
 from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
 from connectors.options import secret
 from connectors.sending import Later, Undeliverable

@@ -14,8 +14,8 @@ from urllib.parse import quote
 from sanic.request import Request
 
 from agent.errors import InvalidInput
-from connectors.base import Channel, Outgoing, json_object
-from connectors.content import Button, Card, Content, cut
+from connectors.base import Channel, json_object
+from connectors.content import Button, Card, Content, Outgoing, cut
 from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
 from connectors.keys import Keys, is_safe
 from connectors.options import secret

@@ -18,8 +18,8 @@ from sanic.response import HTTPResponse
 from sanic.response import json as json_response
 
 from agent.errors import InvalidInput, RejoinderError
-from connectors.base import Channel, OnMessage, Outgoing
-from connectors.content import Button, Content, cut, split
+from connectors.base import Channel, OnMessage
+from connectors.content import Button, Content, Outgoing, cut, split
 from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
 from connectors.options import secret
 from connectors.sending import Undeliverable

@@ -12,8 +12,8 @@ from typing import Any
 
 from sanic.request import Request
 
-from connectors.base import Channel, Outgoing
-from connectors.content import cut
+from connectors.base import Channel
+from connectors.content import Outgoing, cut
 from connectors.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
 from connectors.options import secret
 from connectors.signature import check_fresh, check_hmac

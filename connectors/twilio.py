@@ -16,8 +16,8 @@ from sanic.response import HTTPResponse
 
 from agent.errors import InvalidInput
 from connectors import emoji
-from connectors.base import Channel, Outgoing
-from connectors.content import Content, cut, in_words
+from connectors.base import Channel
+from connectors.content import Content, Outgoing, cut, in_words
 from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
 from connectors.options import secret
 from connectors.sending import Undeliverable

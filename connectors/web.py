@@ -42,8 +42,8 @@ from agent.identity import kept_key
 from agent.mailbox import KEPT_SECONDS
 from agent.plugin.runtime import runtime
 from connectors import bodies, transcript
-from connectors.base import Channel, OnMessage, Outgoing
-from connectors.content import Content
+from connectors.base import Channel, OnMessage
+from connectors.content import Content, Outgoing
 from connectors.incoming import Incoming, Message, Press
 from connectors.options import secret
 from connectors.pages import Pages

@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any
 
 from connectors import emoji
-from connectors.base import Outgoing
-from connectors.content import Button, Content, cut, in_words, split
+from connectors.content import Button, Content, Outgoing, cut, in_words, split
 from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
 from connectors.meta import MetaChannel, MetaOptions, each, named, stale, word
 

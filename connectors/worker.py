@@ -24,14 +24,14 @@ from agent.mailbox import Correspondent, Delivery, Parcel
 from agent.plugin.runtime import runtime
 from connectors import outcomes, suggestions
 from connectors.answers import answered_before
-from connectors.content import Content
+from connectors.content import Content, Outgoing
 from connectors.incoming import AgentReply, Feedback, Handover, Message, Press, from_body
 from connectors.outbox import Outbox
 from connectors.outcomes import sender
 from connectors.sending import Later, Undeliverable
 
 if TYPE_CHECKING:
-    from connectors.base import Channel, Outgoing
+    from connectors.base import Channel
 
 # Work is looked for when something comes, and this often besides (seconds): for what had to wait.
 POLL_SECONDS = 0.5
@@ -264,8 +264,7 @@ class Worker:
         channel = self._channel
         referred = channel.referred(press.choice)
         if referred is None:
-            about = press.message and channel.mailbox.parcel_of(channel.label, press.message)
-            return about or None, press.choice
+            return self._known_as(press.message, press.conversation), press.choice
         parcel = channel.mailbox.parcel(channel.label, referred[0])
         # A reference is not secret: it is good in its own conversation alone.
         if parcel is not None and parcel.conversation == press.conversation:
@@ -297,10 +296,15 @@ class Worker:
             return channel.mailbox.parcel(channel.label, feedback.parcel)
         if feedback.quoted is not None:
             return self._quoted(feedback.conversation, feedback.quoted.strip())
-        if feedback.message is None:
+        return self._known_as(feedback.message, feedback.conversation)
+
+    def _known_as(self, message: str | None, conversation: str) -> Parcel | None:
+        """What was sent and the service knows by this id."""
+        channel = self._channel
+        if message is None:
             return None
-        where = feedback.conversation if channel.local_ids else None
-        return channel.mailbox.parcel_of(channel.label, feedback.message, conversation=where)
+        where = conversation if channel.local_ids else None
+        return channel.mailbox.parcel_of(channel.label, message, conversation=where)
 
     def _quoted(self, conversation: str, words: str) -> Parcel | None:
         channel = self._channel
@@ -349,8 +353,6 @@ class Worker:
         return True
 
     async def _outgoing(self, parcel: Parcel) -> Outgoing:
-        from connectors.base import Outgoing
-
         channel = self._channel
         known = await channel.in_thread(channel.mailbox.correspondent, channel.label, parcel.conversation)
         return Outgoing(parcel.conversation, known.address, Content.from_body(parcel.body), parcel.id)

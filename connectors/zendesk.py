@@ -20,8 +20,8 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 from sanic.response import json as json_response
 
-from connectors.base import Channel, OnMessage, Outgoing, json_object
-from connectors.content import Button, Card, Content, cut
+from connectors.base import Channel, OnMessage, json_object
+from connectors.content import Button, Card, Content, Outgoing, cut
 from connectors.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
 from connectors.options import secret
 from connectors.signature import Refused, check_fresh, check_hmac, check_secret

@@ -14,7 +14,7 @@ from agent.errors import InvalidInput, Unknown
 from agent.log import Event
 from agent.plugin.behaviour import Behaviour, Utterance
 from agent.plugin.runtime import ACTIONS, runtime
-from agent.silence import assumed
+from agent.silence import assumed, likeliest_intent
 
 _KEY = "rejoinder"
 # Conversations of which the latest turn is remembered.
@@ -163,9 +163,7 @@ class Transcript:
 
 
 def _utterance(event: Event) -> Utterance:
-    features = event.body.get("features") or {}
-    intents = {name.removeprefix("intent:"): share for name, share in features.items() if name.startswith("intent:")}
-    return Utterance(event.body["text"], max(intents, key=lambda name: intents[name]) if intents else None, event.at)
+    return Utterance(event.body["text"], likeliest_intent(event.body.get("features") or {}), event.at)
 
 
 def _situation(turn: _Turn, text: str, features: dict[str, float]) -> Situation:

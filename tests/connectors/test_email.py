@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from rasa.shared.exceptions import RasaException
 
 from agent.mailbox import Mailbox
-from connectors.base import Outgoing
-from connectors.content import Button, Card, Content
+from connectors.content import Button, Card, Content, Outgoing
 from connectors.email import EmailInput
 from connectors.imap import Inbox
 from connectors.incoming import Ignored, Message

@@ -16,8 +16,7 @@ pytest.importorskip("slack_sdk")
 
 from hypothesis import given, settings
 
-from connectors.base import Outgoing
-from connectors.content import Button, Card, Content
+from connectors.content import Button, Card, Content, Outgoing
 from connectors.incoming import Feedback, Ignored, Message, Press
 from connectors.sending import Later, Undeliverable
 from connectors.slack import SlackInput

@@ -13,8 +13,7 @@ pytest.importorskip("rasa")
 
 from hypothesis import given, settings
 
-from connectors.base import Outgoing
-from connectors.content import Button, Card, Content
+from connectors.content import Button, Card, Content, Outgoing
 from connectors.incoming import Feedback, Ignored, Message, Press
 from connectors.teams import TeamsInput
 from tests.connectors.fuzz import JSON, LightRequest, mutated, receive

@@ -17,8 +17,7 @@ import telegram
 from hypothesis import given, settings
 from rasa.shared.exceptions import RasaException
 
-from connectors.base import Outgoing
-from connectors.content import Button, Card, Content
+from connectors.content import Button, Card, Content, Outgoing
 from connectors.incoming import Feedback, Ignored, Message, Press
 from connectors.sending import Later
 from connectors.telegram import TelegramInput

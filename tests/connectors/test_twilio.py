@@ -20,8 +20,7 @@ from twilio.rest import Client as TwilioClient
 
 from agent.log import LearningLog
 from agent.mailbox import Mailbox
-from connectors.base import Outgoing
-from connectors.content import Button, Card, Content
+from connectors.content import Button, Card, Content, Outgoing
 from connectors.incoming import Feedback, Ignored, Message, Press
 from connectors.sending import Later, Undeliverable
 from connectors.signature import Refused

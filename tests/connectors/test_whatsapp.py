@@ -23,8 +23,7 @@ from pywa.types import SectionRow as PywaRow
 from pywa.types import URLButton as PywaLink
 from pywa.utils import webhook_updates_validator
 
-from connectors.base import Outgoing
-from connectors.content import Button, Card, Content
+from connectors.content import Button, Card, Content, Outgoing
 from connectors.incoming import Feedback, Ignored, Message, Press
 from connectors.sending import Later, Undeliverable
 from connectors.whatsapp import WhatsappInput
