@@ -184,6 +184,10 @@ class TeamsInput(Channel):
 
     async def _bearer(self) -> str:
         """The token that we send with. Raises Later."""
+        # Shielded: typing is given up as soon as there is an answer, which then needs the very same token.
+        return await asyncio.shield(self._asked_for())
+
+    async def _asked_for(self) -> str:
         async with self._token_lock:
             if time.monotonic() > self._token_ends:
                 form = {
