@@ -102,6 +102,10 @@ class Mailbox:
         id, channel, key, conversation, body, attempts, _ = rows[0]
         return Delivery(id, channel, key, conversation, json.loads(body), attempts)
 
+    def last_delivery(self) -> int:
+        """The id of the latest delivery to any channel; 0 where there was none."""
+        return int(self._log.rows("select coalesce(max(id), 0) from deliveries")[0][0])
+
     def done(self, delivery: Delivery, parcels: Sequence[Mapping[str, Any]] = (), *, note: str | None = None) -> None:
         """Mark a delivery as done, and put up for sending what answers it. Done already, nothing happens."""
         with self._log.writing() as db:

@@ -84,7 +84,9 @@ class Channel(InputChannel):
         self.worker: Worker | None = None
         self._mailbox: Mailbox | None = None
         self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix=f"rejoinder-{self.label}")
-        # Of its own: what was sent is noted before anything else, or it would be sent again after a crash.
+        # Each of its own, for what cannot wait behind other work: the service waits for what came to be accepted, and
+        # what was sent is sent again after a crash unless it was noted.
+        self._accepting = ThreadPoolExecutor(1, thread_name_prefix=f"rejoinder-{self.label}-came")
         self._noting = ThreadPoolExecutor(1, thread_name_prefix=f"rejoinder-{self.label}-sent")
 
     @classmethod
@@ -156,21 +158,21 @@ class Channel(InputChannel):
     async def hand_over(self, conversation: str, address: Mapping[str, Any]) -> None:
         """Ask the service to pass the conversation to people. Raises as `send`."""
 
-    def routes(self, routes: Blueprint, on_new_message: OnMessage) -> None:
+    def routes(self, routes: Blueprint) -> None:
         """Add routes of the channel's own."""
 
     # What all have in common
 
-    def blueprint(self, on_new_message: OnMessage) -> Blueprint:
+    def blueprint(self, on_new_message: OnMessage) -> Blueprint:  # noqa: ARG002 (the worker asks the agent itself)
         """The routes: `GET /` for health, `/webhook` for the service, and the channel's own."""
         routes = Blueprint(f"{self.label}_webhook", __name__)
-        self.worker = Worker(self, on_new_message)
+        self.worker = Worker(self)
         routes.add_route(self.guarded(self._health), "/", methods=["GET"], name="health")
         routes.add_route(self.guarded(self._challenge), "/webhook", methods=["GET"], name="challenge")
         routes.add_route(self.guarded(self._receive), "/webhook", methods=["POST"], name="receive")
         routes.listener("after_server_start")(self._start)
         routes.listener("before_server_stop")(self._stop)
-        self.routes(routes, on_new_message)
+        self.routes(routes)
         return routes
 
     def get_output_channel(self) -> OutputChannel:
@@ -206,7 +208,9 @@ class Channel(InputChannel):
             return 0
         rows = [(incoming.key, incoming.conversation, body_of(incoming)) for incoming in work]
         shown = {key: content.body() for key, content in (heard or {}).items()}
-        new = await self.in_thread(lambda: self.mailbox.accept(self.label, rows, heard=shown, forward=forward))
+        new = await asyncio.get_running_loop().run_in_executor(
+            self._accepting, lambda: self.mailbox.accept(self.label, rows, heard=shown, forward=forward)
+        )
         self.counts.update({"accepted": new, "repeated": len(work) - new})
         if self.worker is not None:
             self.worker.wake()

@@ -15,8 +15,6 @@ from connectors.signature import Refused
 LONGEST_COMMENT = 1000
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,18}")
-# Rasa takes words after a slash for a command to itself; from a button they may be, typed by a visitor never.
-_COMMAND = re.compile(r"^[\s/]*/\s*")
 
 
 @dataclass(frozen=True)
@@ -26,11 +24,6 @@ class Said:
     id: str
     text: str = ""
     choice: str | None = None
-
-    @property
-    def asked(self) -> str:
-        """The words as they are put to the assistant."""
-        return _COMMAND.sub("", self.text) or self.text.replace("/", " ")
 
 
 def identifier(body: Mapping[str, Any], name: str = "id") -> str:

@@ -25,7 +25,7 @@ from sanic.response import HTTPResponse
 from agent.errors import InvalidInput, LogUnavailable
 from agent.mailbox import Parcel
 from connectors import options
-from connectors.base import Channel, OnMessage
+from connectors.base import Channel
 from connectors.content import Content, Outgoing
 from connectors.imap import MOST_BYTES, Inbox
 from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
@@ -139,7 +139,7 @@ class EmailInput(Channel):
         await asyncio.to_thread(self._server.send, message)
         return str(message["Message-ID"])
 
-    def routes(self, routes: Blueprint, on_new_message: OnMessage) -> None:  # noqa: ARG002
+    def routes(self, routes: Blueprint) -> None:
         """The page behind the links, and the mailbox."""
         routes.add_route(self.guarded(self._rate), "/rate", methods=["GET", "POST"], name="rate")
         if self.settings.imap_host:

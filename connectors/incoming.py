@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Union
 
 from agent.errors import InvalidInput
+
+_SLASHES = re.compile(r"^[\s/]*/\s*")
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Message:
     """A customer said something.
 
     `key` is the service's own id for it, which a repeated delivery repeats. `conversation` is what an answer is sent
-    to, as the service names it; `address` is what else is needed for that (a thread, a service's address).
+    to, as the service names it; `address` is what else is needed for that (a thread, a service's address). `command`
+    says that the text is no customer's own words: only then may it name an intent, as `/restart`.
     """
 
     key: str
@@ -23,6 +27,12 @@ class Message:
     person: str | None = None
     address: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    command: bool = False
+
+    @property
+    def asked(self) -> str:
+        """The text as it is put to the assistant: what a customer types after a slash is words, too."""
+        return self.text if self.command else _SLASHES.sub("", self.text) or self.text.replace("/", " ")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from sanic import Blueprint
 from sanic.request import Request
 from sanic.response import HTTPResponse, empty
 
-from connectors.base import Channel, OnMessage
+from connectors.base import Channel
 from connectors.content import Content, Outgoing, cut
 from connectors.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
 from connectors.options import secret
@@ -106,7 +106,7 @@ class IntercomInput(Channel):
         }
         await self._call(conversation, "parts", assigned)
 
-    def routes(self, routes: Blueprint, on_new_message: OnMessage) -> None:  # noqa: ARG002
+    def routes(self, routes: Blueprint) -> None:
         """Before it takes an address, Intercom asks for its head."""
 
         async def head(_: Request) -> HTTPResponse:

@@ -31,6 +31,7 @@ class MessengerInput(MetaChannel):
     """The channel `messenger`."""
 
     label = "messenger"
+    local_ids = False  # an mid is the only one of its kind
     thing = "page"
     Settings = Options
     hands_over = True
@@ -74,7 +75,9 @@ class MessengerInput(MetaChannel):
         if quick := message.get("quick_reply"):
             return Press(key, person, word(quick["payload"]), person=person)
         text = message.get("text") or (self.settings.wordless if message.get("attachments") else "")
-        return Message(key, person, word(text), person=person) if text else Ignored("message without words")
+        if not text:
+            return Ignored("message without words")
+        return Message(key, person, word(text), person=person, command=not message.get("text"))
 
     def _passed_to_people(self, kind: str, owner: str) -> bool:
         """Whether it is not the bot that owns the conversation now: `take` takes it from us, `pass` passes it to us."""

@@ -17,8 +17,13 @@ class Outbox(OutputChannel):
     """Where Rasa puts what the bot says: collected for an answer, or, where nobody asked, put up for sending."""
 
     def __init__(self, channel: Channel, *, collect: bool = False) -> None:
-        self.collected: list[Content] = []
+        self._collected: list[Content] = []
         self._channel, self._collect = channel, collect
+
+    def taken(self) -> list[Content]:
+        """What was collected. What comes from now on, of a reminder that the turn set, is put up for sending."""
+        self._collect = False
+        return self._collected
 
     def name(self) -> str:
         """The channel's name, which a response's variations may ask for."""
@@ -28,7 +33,7 @@ class Outbox(OutputChannel):
         """Take one message of the bot's."""
         found = self._channel.contents(Content.of(message), message.get("utter_action"))
         if self._collect:
-            self.collected += found
+            self._collected += found
         elif found:
             conversation = recipient_id.removeprefix(sender(self._channel.label, ""))
             channel = self._channel

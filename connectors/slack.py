@@ -222,10 +222,10 @@ def _own_ids(body: Mapping[str, Any]) -> set[str]:
 
 
 def _words(said: str, own: set[str]) -> str:
-    """What is said: without our name, links as they are, and no slash before it, for to Rasa that names an intent."""
+    """What is said: without our name, and links as they are."""
     said = re.sub(r"<@(\w+)(?:\|([^>]*))?>", lambda m: "" if m[1] in own or not own else f"@{m[2] or m[1]}", said)
     said = re.sub(r"<([^>|]+)(?:\|[^>]*)?>", r"\1", said)
-    return re.sub(r"^[\s/]+", "", html.unescape(said)).rstrip()
+    return html.unescape(said).strip()
 
 
 def _conversation(channel: Any, thread: Any) -> str:

@@ -27,6 +27,7 @@ SCOPE = "https://api.botframework.com/.default"
 # Teams takes about 100 KB, counted in UTF-16 with all that goes with it; shows 6 buttons a card, and 10 cards a row.
 LONGEST_TEXT, MOST_BUTTONS, MOST_CARDS = 20_000, 6, 10
 LONGEST_TITLE = 200
+_LONGEST_REMARK = 1000
 CARD = "application/vnd.microsoft.card.adaptive"
 # Reactions that say whether it helped; others (a laugh, surprise) may mean either. Names, or code points in hex.
 _REACTIONS = {
@@ -265,7 +266,16 @@ def _thumb(activity: Mapping[str, Any]) -> Incoming:
         _THUMBS[value["actionValue"]["reaction"]],
         message=str(activity["replyToId"]),
         person=str(activity["from"]["id"]),
+        comment=_remark(value["actionValue"]),
     )
+
+
+def _remark(what: Mapping[str, Any]) -> str | None:
+    """What was typed under a thumb: JSON in a text."""
+    with suppress(InvalidInput):
+        words = json_object(str(what.get("feedback") or "").encode()).get("feedbackText")
+        return words.strip()[:_LONGEST_REMARK] or None if isinstance(words, str) else None
+    return None
 
 
 def _line(text: str, **more: Any) -> dict[str, Any]:

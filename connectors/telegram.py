@@ -18,7 +18,7 @@ from sanic.response import HTTPResponse
 from sanic.response import json as json_response
 
 from agent.errors import InvalidInput, RejoinderError
-from connectors.base import Channel, OnMessage
+from connectors.base import Channel
 from connectors.content import Button, Content, Outgoing, cut, split
 from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
 from connectors.options import secret
@@ -149,7 +149,7 @@ class TelegramInput(Channel):
         body = {"chat_id": int(chat), "message_id": int(message), "reply_markup": self._keyboard(out, feedback.value)}
         await self._call("editMessageReplyMarkup", body)
 
-    def routes(self, routes: Blueprint, on_new_message: OnMessage) -> None:  # noqa: ARG002
+    def routes(self, routes: Blueprint) -> None:
         """None of its own, but a webhook to be set at the start."""
         if self.settings.webhook_url:
             routes.listener("after_server_start")(self._set_webhook)
@@ -171,10 +171,12 @@ class TelegramInput(Channel):
             return Ignored("message of a bot or of no one")
         if message["chat"]["type"] != "private" and not self._meant(message, text or ""):
             return Ignored("group talk")
-        words = self._words(text or "")
-        if not words:
+        command = _COMMAND.match(text or "")
+        start = command is not None and command[1] == "start"
+        words = self.settings.start if start else self._words(text or "")
+        if not words.strip(" /"):
             return Ignored("message without words")
-        return Message(key, _conversation(message), words, person=_id(person["id"]))
+        return Message(key, _conversation(message), words, person=_id(person["id"]), command=start)
 
     def _meant(self, message: Mapping[str, Any], text: str) -> bool:
         """Whether something said in a group is meant for the bot."""
@@ -190,11 +192,8 @@ class TelegramInput(Channel):
         return re.compile(rf"(?<!\w)@{name}\b" if name else r"(?!)", re.IGNORECASE)
 
     def _words(self, text: str) -> str:
-        """What is said: without our name, and commands as words, for to Rasa a slash names an intent."""
-        if (command := _COMMAND.match(text)) and command[1] == "start":
-            return self.settings.start
-        said = _COMMAND.sub(r"\1", text, count=1) if command else self._mention().sub("", text)
-        return re.sub(r"^[\s/]+", "", said).rstrip()
+        """What is said: without our name, and commands as words."""
+        return (_COMMAND.sub(r"\1", text, count=1) if _COMMAND.match(text) else self._mention().sub("", text)).strip()
 
     def _keyboard(self, out: Outgoing, pressed: float | None = None) -> dict[str, Any]:
         rows = _rows(out.content, lambda number: self.reference(out.parcel, number))[: MOST_BUTTONS - len(_THUMBS)]

@@ -94,7 +94,9 @@ class TwilioInput(Channel):
             quoted = None if about else ""
             return Feedback(key, who, "thumb", value, message=about, quoted=quoted, person=who)
         said = text or (self.settings.wordless if form.get("NumMedia", "0") != "0" else "")
-        return Message(key, who, said, person=who, address=address) if said else Ignored("message without words")
+        if not said:
+            return Ignored("message without words")
+        return Message(key, who, said, person=who, address=address, command=not text)
 
     def acknowledgement(self, request: Request, found: Sequence[Incoming]) -> HTTPResponse:  # noqa: ARG002
         """TwiML that does nothing: answers go out by the REST API."""

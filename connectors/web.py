@@ -42,7 +42,7 @@ from agent.identity import kept_key
 from agent.mailbox import KEPT_SECONDS
 from agent.plugin.runtime import runtime
 from connectors import bodies, transcript
-from connectors.base import Channel, OnMessage
+from connectors.base import Channel
 from connectors.content import Content, Outgoing
 from connectors.incoming import Incoming, Message, Press
 from connectors.options import secret
@@ -131,7 +131,7 @@ class WebInput(Channel):
             raise LogUnavailable(f"the key {path} cannot be read or made: {error}") from error
         return Visitors(key, seconds=KEPT_SECONDS)
 
-    def routes(self, routes: Blueprint, on_new_message: OnMessage) -> None:  # noqa: ARG002
+    def routes(self, routes: Blueprint) -> None:
         """The page's files, and what it speaks."""
         routes.add_route(self.guarded(self._page), "/chat", methods=["GET"], name="chat")
         routes.add_route(self.guarded(self._widget), "/widget.js", methods=["GET"], name="widget")
@@ -231,7 +231,8 @@ class WebInput(Channel):
     async def _handover(self, request: Request, conversation: str) -> HTTPResponse:
         body = self.json(request)
         id, text = bodies.identifier(body), bodies.words(body, "text", 100) or "I would like to talk to a person"
-        return await self._say(Message(f"{conversation}:{id}", conversation, self.settings.handover_message), text, id)
+        wanted = Message(f"{conversation}:{id}", conversation, self.settings.handover_message, command=True)
+        return await self._say(wanted, text, id)
 
     async def _say(self, found: Message | Press, text: str, id: str) -> HTTPResponse:
         known = await self.in_thread(self.mailbox.correspondent, self.label, found.conversation)
@@ -343,4 +344,4 @@ class WebInput(Channel):
 
 def _incoming(conversation: str, said: bodies.Said) -> Message | Press:
     key = f"{conversation}:{said.id}"
-    return Message(key, conversation, said.asked) if said.choice is None else Press(key, conversation, said.choice)
+    return Message(key, conversation, said.text) if said.choice is None else Press(key, conversation, said.choice)

@@ -30,6 +30,7 @@ class WhatsappInput(MetaChannel):
     """The channel `whatsapp`."""
 
     label = "whatsapp"
+    local_ids = False  # a wamid is the only one of its kind
     thing = "whatsapp_business_account"
     Settings = Options
     settings: Options
@@ -66,7 +67,7 @@ class WhatsappInput(MetaChannel):
         words = (part.get("body") or part.get("caption")) if isinstance(part, Mapping) else None
         if not words and not self.settings.wordless:
             return Ignored(kind)
-        return Message(key, who, word(words or self.settings.wordless), person=who, address=address)
+        return Message(key, who, word(words or self.settings.wordless), who, address, command=not words)
 
     def parts(self, content: Content) -> Sequence[Content]:
         """A message for the words and one a card, each split where it is too long."""

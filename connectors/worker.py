@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from connectors.incoming import AgentReply, Feedback, Handover, Message, Press, 
 from connectors.outbox import Outbox
 from connectors.outcomes import sender
 from connectors.sending import Later, Undeliverable
+from connectors.turns import turns
 
 if TYPE_CHECKING:
     from connectors.base import Channel
@@ -51,14 +53,16 @@ _log = logging.getLogger(__name__)
 class Worker:
     """Works for one channel, in the event loop that serves it; one process at a time, whoever else accepts."""
 
-    def __init__(self, channel: Channel, on_new_message: Callable[[UserMessage], Awaitable[Any]]) -> None:
-        self._channel, self._on_new_message = channel, on_new_message
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
         self._app: Any = None
         self._woken: asyncio.Event | None = None
         self._running: asyncio.Task[None] | None = None
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._limited_until = 0.0
         self._purged = 0.0
+        # The bot may have answered these before: what another process left, and what this one began.
+        self._left, self._begun = math.inf, set[int]()
 
     def start(self, app: Any) -> None:
         """Begin, in the running event loop."""
@@ -71,6 +75,7 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await turns.settle()
 
     def wake(self) -> None:
         """Something came."""
@@ -83,8 +88,12 @@ class Worker:
         with (home / f"{self._channel.label}.lock").open("a") as lock:
             while not _locked(lock):  # noqa: ASYNC110 (no event tells when another process ends)
                 await asyncio.sleep(_LOCK_SECONDS)
+            await self._safely(self._inherit())
             while True:
                 await self._safely(self._round())
+
+    async def _inherit(self) -> None:
+        self._left = await self._channel.in_thread(self._channel.mailbox.last_delivery)
 
     async def _safely(self, work: Awaitable[None]) -> None:
         """Do it; where it fails, say so and rest a while: it is found again."""
@@ -105,6 +114,7 @@ class Worker:
         agent = getattr(self._app.ctx, "agent", None)
         if agent is None or not agent.is_ready():
             return
+        turns.prepare(agent)
         channel = self._channel
         for conversation in await channel.in_thread(channel.mailbox.active, channel.label):
             if len(self._busy) >= _AT_ONCE:
@@ -122,8 +132,11 @@ class Worker:
         self.wake()
 
     async def _work(self, conversation: str) -> None:
-        """Everything there is to do in a conversation now: first what is to be sent, then what came."""
-        channel = self._channel
+        """What there is to do in a conversation now: send what is to be sent, work on what came first, send again.
+
+        What else came there waits until the others have had their turn.
+        """
+        channel, worked = self._channel, False
         while True:
             parcel = await channel.in_thread(channel.mailbox.next_parcel, channel.label, conversation)
             if parcel is not None and time.time() < self._limited_until:
@@ -133,9 +146,12 @@ class Worker:
                 if not await self._send(parcel):
                     return
                 continue
+            if worked:
+                return
             delivery = await channel.in_thread(channel.mailbox.next_delivery, channel.label, conversation)
             if delivery is None or not await self._deliver(delivery):
                 return
+            worked = True
 
     # In
 
@@ -197,25 +213,29 @@ class Worker:
         finally:
             typing.cancel()
         await channel.in_thread(channel.mailbox.done, delivery, [content.body() for content in contents])
+        self._begun.discard(delivery.id)
         channel.counts["answered"] += 1
 
     async def _contents(self, delivery: Delivery, message: Message) -> list[Content]:
         """What the bot says to a message; what it said, where that was cut short by the end of a process."""
-        output = Outbox(self._channel, collect=True)
+        output, agent = Outbox(self._channel, collect=True), self._app.ctx.agent
         asked = UserMessage(
-            message.text,
+            message.asked,
             output,
             sender(self._channel.label, delivery.conversation),
             input_channel=self._channel.label,
             message_id=delivery.key,
             metadata=dict(message.metadata) or None,
         )
-        before = await answered_before(asked, self._app.ctx.agent)
+        before = None
+        if delivery.id <= self._left or delivery.id in self._begun:
+            before = await answered_before(asked, agent)
+        self._begun.add(delivery.id)
         if before is None:
-            await self._on_new_message(asked)
+            await turns.take(agent, asked)
         for said in before or ():
             await output.send_response(asked.sender_id, said)
-        return output.collected
+        return output.taken()
 
     async def _correspondent(self, conversation: str, address: Mapping[str, Any]) -> Correspondent:
         channel = self._channel
@@ -258,7 +278,7 @@ class Worker:
         if parcel is not None:
             click = Feedback(f"{press.key}:click", press.conversation, "click", 1.0, person=press.person)
             await channel.in_thread(self._record, click, parcel)
-        return Message(delivery.key, press.conversation, text, person=press.person, address=press.address)
+        return Message(delivery.key, press.conversation, text, press.person, press.address, command=True)
 
     def _choice(self, press: Press) -> tuple[Parcel | None, str]:
         channel = self._channel

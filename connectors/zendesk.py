@@ -20,7 +20,7 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 from sanic.response import json as json_response
 
-from connectors.base import Channel, OnMessage, json_object
+from connectors.base import Channel, json_object
 from connectors.content import Button, Card, Content, Outgoing, cut
 from connectors.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
 from connectors.options import secret
@@ -106,7 +106,7 @@ class ZendeskInput(Channel):
             body["metadata"] = {f"dataCapture.ticketField.{self.settings.ticket_field}": conversation}
         await self._call(conversation, "passControl", body)
 
-    def routes(self, routes: Blueprint, on_new_message: OnMessage) -> None:  # noqa: ARG002
+    def routes(self, routes: Blueprint) -> None:
         """Where a ticket's triggers report how satisfied its requester was."""
         routes.add_route(self.guarded(self._rated), "/satisfaction", methods=["POST"], name="satisfaction")
 
