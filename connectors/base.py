@@ -1,7 +1,7 @@
 """The base of every connector: what a support channel needs, so that a channel's own file holds only what is its own.
 
 A request is verified over its raw bytes, read, accepted into the mailbox (durable, once) and acknowledged; work goes
-on from there (`connectors.worker`). A connector says how to verify, how to read and how to send:
+on from there (`connectors.core.worker`). A connector says how to verify, how to read and how to send:
 
     class ExampleInput(Channel):
         label = "example"
@@ -35,14 +35,14 @@ from sanic.response import json as json_response
 from agent.errors import InvalidInput, LogUnavailable, RejoinderError
 from agent.mailbox import Mailbox, Parcel
 from agent.plugin.runtime import runtime
-from connectors import suggestions
-from connectors.content import Content, Outgoing
-from connectors.incoming import Feedback, Ignored, Incoming, body_of
-from connectors.options import settings_of
-from connectors.outbox import Outbox
-from connectors.sending import Client
-from connectors.signature import Refused
-from connectors.worker import Worker
+from connectors.core import suggestions
+from connectors.core.content import Content, Outgoing
+from connectors.core.incoming import Feedback, Ignored, Incoming, body_of
+from connectors.core.options import settings_of
+from connectors.core.outbox import Outbox
+from connectors.core.sending import Client
+from connectors.core.signature import Refused
+from connectors.core.worker import Worker
 
 MAX_BYTES = 1024 * 1024
 # Each waits for the disk in turn; more threads would only wait for one another.
@@ -72,7 +72,7 @@ class Channel(InputChannel):
     local_ids: ClassVar[bool] = True
     #: the largest body that it takes (bytes).
     max_bytes: ClassVar[int] = MAX_BYTES
-    #: whether the bot only suggests replies to the people who answer (`connectors.suggestions`).
+    #: whether the bot only suggests replies to the people who answer (`connectors.core.suggestions`).
     suggests: bool = False
     #: responses after which people take over, where the service can; `custom: {handover: true}` in one says so, too.
     handover_replies: ClassVar[Sequence[str]] = ("utter_handover", "utter_human_handoff", "utter_handoff")

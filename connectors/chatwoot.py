@@ -13,12 +13,12 @@ from typing import Any
 
 from sanic.request import Request
 
-from connectors import suggestions
 from connectors.base import Channel
-from connectors.content import Button, Card, Content, Outgoing, cut
-from connectors.incoming import AgentReply, Feedback, Handover, Ignored, Incoming, Message, Press
-from connectors.options import secret
-from connectors.signature import check_fresh, check_hmac
+from connectors.core import suggestions
+from connectors.core.content import Button, Card, Content, Outgoing, cut
+from connectors.core.incoming import AgentReply, Feedback, Handover, Ignored, Incoming, Message, Press
+from connectors.core.options import secret
+from connectors.core.signature import check_fresh, check_hmac
 
 LONGEST_TEXT = 150_000  # that a message of Chatwoot's takes
 _STATUS_EVENTS = ("conversation_opened", "conversation_resolved", "conversation_status_changed")

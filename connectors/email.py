@@ -24,17 +24,17 @@ from sanic.response import HTTPResponse
 
 from agent.errors import InvalidInput, LogUnavailable
 from agent.mailbox import Parcel
-from connectors import options
 from connectors.base import Channel
-from connectors.content import Content, Outgoing
-from connectors.imap import MOST_BYTES, Inbox
-from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
-from connectors.letter import Letter
-from connectors.mail import Mail, address_of, read_mail
-from connectors.rating import Rating, Ratings
-from connectors.sending import Undeliverable
-from connectors.signature import check_fresh, check_hmac
-from connectors.smtp import Server
+from connectors.core import options
+from connectors.core.content import Content, Outgoing
+from connectors.core.incoming import Feedback, Ignored, Incoming, Message, Press
+from connectors.core.sending import Undeliverable
+from connectors.core.signature import check_fresh, check_hmac
+from connectors.mailing.imap import MOST_BYTES, Inbox
+from connectors.mailing.letter import Letter
+from connectors.mailing.mail import Mail, address_of, read_mail
+from connectors.mailing.rating import Rating, Ratings
+from connectors.mailing.smtp import Server
 
 LARGEST = 30 * 1024 * 1024
 SECURITY = ("tls", "starttls", "none")

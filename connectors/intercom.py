@@ -19,10 +19,10 @@ from sanic.request import Request
 from sanic.response import HTTPResponse, empty
 
 from connectors.base import Channel
-from connectors.content import Content, Outgoing, cut
-from connectors.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
-from connectors.options import secret
-from connectors.signature import check_hmac
+from connectors.core.content import Content, Outgoing, cut
+from connectors.core.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
+from connectors.core.options import secret
+from connectors.core.signature import check_hmac
 
 VERSION = "2.13"  # of the API, whatever the app is set to
 MOST_IMAGES = 10

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connectors import emoji
-from connectors.content import Button, Card, Content, Outgoing, cut, in_words, split
-from connectors.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
+from connectors.core import emoji
+from connectors.core.content import Button, Card, Content, Outgoing, cut, in_words, split
+from connectors.core.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
 from connectors.meta import MetaChannel, MetaOptions, each, named, stale, word
 
 # What Meta's documents say of it.

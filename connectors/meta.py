@@ -15,10 +15,10 @@ from sanic.response import HTTPResponse
 from sanic.response import text as text_response
 
 from connectors.base import Channel
-from connectors.incoming import Ignored, Incoming
-from connectors.options import secret
-from connectors.sending import Later, Undeliverable
-from connectors.signature import Refused, check_hmac, check_secret
+from connectors.core.incoming import Ignored, Incoming
+from connectors.core.options import secret
+from connectors.core.sending import Later, Undeliverable
+from connectors.core.signature import Refused, check_hmac, check_secret
 
 # Codes of errors that pass. Meta asks to go by these, not by the HTTP status: some arrive as 400.
 _LIMITED = frozenset({4, 17, 32, 613, 80006, 80007, 130429})  # the app, page or number sends too much

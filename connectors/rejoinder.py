@@ -36,8 +36,8 @@ from agent.plugin.output import AnnotatedOutput
 from agent.plugin.runtime import runtime
 from agent.reports import Recorded
 from agent.service import Service
-from connectors.answers import answered_before
-from connectors.outcomes import sent_turn
+from connectors.core.answers import answered_before
+from connectors.core.outcomes import sent_turn
 
 MAX_BYTES = 256 * 1024
 RETRY_AFTER = "1"  # seconds

@@ -20,11 +20,11 @@ from sanic.response import HTTPResponse, text
 
 from agent.errors import InvalidInput
 from connectors.base import Channel, json_object
-from connectors.content import Button, Card, Content, Outgoing, cut, split
-from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
-from connectors.options import secret
-from connectors.sending import Later, Undeliverable
-from connectors.signature import check_fresh, check_hmac
+from connectors.core.content import Button, Card, Content, Outgoing, cut, split
+from connectors.core.incoming import Feedback, Ignored, Incoming, Message, Press
+from connectors.core.options import secret
+from connectors.core.sending import Later, Undeliverable
+from connectors.core.signature import check_fresh, check_hmac
 
 # What the service's documents say of it.
 LONGEST_TEXT, LONGEST_TITLE, LONGEST_LINK, MOST_BUTTONS = 3000, 75, 3000, 25

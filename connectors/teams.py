@@ -15,12 +15,12 @@ from sanic.request import Request
 
 from agent.errors import InvalidInput
 from connectors.base import Channel, json_object
-from connectors.content import Button, Card, Content, Outgoing, cut
-from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
-from connectors.keys import Keys, is_safe
-from connectors.options import secret
-from connectors.sending import Later, Undeliverable
-from connectors.signature import Refused
+from connectors.core.content import Button, Card, Content, Outgoing, cut
+from connectors.core.incoming import Feedback, Ignored, Incoming, Message, Press
+from connectors.core.keys import Keys, is_safe
+from connectors.core.options import secret
+from connectors.core.sending import Later, Undeliverable
+from connectors.core.signature import Refused
 
 ISSUER = "https://api.botframework.com"
 SCOPE = "https://api.botframework.com/.default"

@@ -19,11 +19,11 @@ from sanic.response import json as json_response
 
 from agent.errors import InvalidInput, RejoinderError
 from connectors.base import Channel
-from connectors.content import Button, Content, Outgoing, cut, split
-from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
-from connectors.options import secret
-from connectors.sending import Undeliverable
-from connectors.signature import check_secret
+from connectors.core.content import Button, Content, Outgoing, cut, split
+from connectors.core.incoming import Feedback, Ignored, Incoming, Message, Press
+from connectors.core.options import secret
+from connectors.core.sending import Undeliverable
+from connectors.core.signature import check_secret
 
 # What the service's documents say of it.
 LONGEST_TEXT, LONGEST_CAPTION, MOST_BUTTONS = 4096, 1024, 100

@@ -13,10 +13,10 @@ from typing import Any
 from sanic.request import Request
 
 from connectors.base import Channel
-from connectors.content import Outgoing, cut
-from connectors.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
-from connectors.options import secret
-from connectors.signature import check_fresh, check_hmac
+from connectors.core.content import Outgoing, cut
+from connectors.core.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
+from connectors.core.options import secret
+from connectors.core.signature import check_fresh, check_hmac
 
 # What the service's documents say of it.
 LONGEST_TEXT, MOST_BUTTONS = 4000, 5

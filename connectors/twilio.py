@@ -15,13 +15,13 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 
 from agent.errors import InvalidInput
-from connectors import emoji
 from connectors.base import Channel
-from connectors.content import Content, Outgoing, cut, in_words
-from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
-from connectors.options import secret
-from connectors.sending import Undeliverable
-from connectors.signature import Refused, check_hmac
+from connectors.core import emoji
+from connectors.core.content import Content, Outgoing, cut, in_words
+from connectors.core.incoming import Feedback, Ignored, Incoming, Message, Press
+from connectors.core.options import secret
+from connectors.core.sending import Undeliverable
+from connectors.core.signature import Refused, check_hmac
 
 # What Twilio's documents say of it.
 LONGEST_TEXT, MOST_FIELDS = 1600, 1000

@@ -41,15 +41,15 @@ from agent.errors import InvalidInput, LogUnavailable
 from agent.identity import kept_key
 from agent.mailbox import KEPT_SECONDS
 from agent.plugin.runtime import runtime
-from connectors import bodies, transcript
 from connectors.base import Channel
-from connectors.content import Content, Outgoing
-from connectors.incoming import Incoming, Message, Press
-from connectors.options import secret
-from connectors.pages import Pages
-from connectors.signature import Refused, check_fresh, check_hmac
-from connectors.streams import Streams, follow
-from connectors.visitors import Origins, Pace, Visitors
+from connectors.core.content import Content, Outgoing
+from connectors.core.incoming import Incoming, Message, Press
+from connectors.core.options import secret
+from connectors.core.signature import Refused, check_fresh, check_hmac
+from connectors.webchat import bodies, transcript
+from connectors.webchat.pages import Pages
+from connectors.webchat.streams import Streams, follow
+from connectors.webchat.visitors import Origins, Pace, Visitors
 
 MAX_BYTES = 32 * 1024
 _READERS = 4

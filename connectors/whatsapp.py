@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from connectors import emoji
-from connectors.content import Button, Content, Outgoing, cut, in_words, split
-from connectors.incoming import Feedback, Ignored, Incoming, Message, Press
+from connectors.core import emoji
+from connectors.core.content import Button, Content, Outgoing, cut, in_words, split
+from connectors.core.incoming import Feedback, Ignored, Incoming, Message, Press
 from connectors.meta import MetaChannel, MetaOptions, each, named, stale, word
 
 # What Meta's documents say of it.

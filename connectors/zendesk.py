@@ -21,10 +21,10 @@ from sanic.response import HTTPResponse
 from sanic.response import json as json_response
 
 from connectors.base import Channel, json_object
-from connectors.content import Button, Card, Content, Outgoing, cut
-from connectors.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
-from connectors.options import secret
-from connectors.signature import Refused, check_fresh, check_hmac, check_secret
+from connectors.core.content import Button, Card, Content, Outgoing, cut
+from connectors.core.incoming import Feedback, Handover, Ignored, Incoming, Message, Press
+from connectors.core.options import secret
+from connectors.core.signature import Refused, check_fresh, check_hmac, check_secret
 
 # What the API takes.
 LONGEST_TEXT, LONGEST_TITLE, MOST_ACTIONS, MOST_ITEMS, MOST_ITEM_ACTIONS = 4096, 128, 10, 10, 3

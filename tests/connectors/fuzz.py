@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.errors import InvalidInput
 from connectors.base import Channel
-from connectors.incoming import Feedback, Ignored, Incoming, Message, Press, body_of, from_body
+from connectors.core.incoming import Feedback, Ignored, Incoming, Message, Press, body_of, from_body
 
 # What the base answers with 400 (`Channel._receive`).
 REFUSED = (InvalidInput, AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError)

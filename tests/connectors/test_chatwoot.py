@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.chatwoot import ChatwootInput
-from connectors.content import Button, Card, Content
+from connectors.core.content import Button, Card, Content
 from tests.connectors.fuzz import JSON, check_reads, mutated
 from tests.connectors.services.chatwoot import (
     ACCOUNT,

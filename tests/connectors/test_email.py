@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from rasa.shared.exceptions import RasaException
 
 from agent.mailbox import Mailbox
-from connectors.content import Button, Card, Content, Outgoing
+from connectors.core.content import Button, Card, Content, Outgoing
+from connectors.core.incoming import Ignored, Message
+from connectors.core.sending import Later, Undeliverable
 from connectors.email import EmailInput
-from connectors.imap import Inbox
-from connectors.incoming import Ignored, Message
-from connectors.mail import address_of, html_words, new_words, read_mail
-from connectors.sending import Later, Undeliverable
+from connectors.mailing.imap import Inbox
+from connectors.mailing.mail import address_of, html_words, new_words, read_mail
 from tests.connectors.fuzz import LightRequest, receive
 from tests.connectors.learned import chosen, expected
 from tests.connectors.services.email import (

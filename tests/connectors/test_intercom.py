@@ -13,7 +13,7 @@ pytest.importorskip("rasa")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.content import Button, Card, Content
+from connectors.core.content import Button, Card, Content
 from connectors.intercom import IntercomInput, identified, referred, words
 from tests.connectors.fuzz import JSON, check_reads, mutated
 from tests.connectors.services.intercom import (

@@ -14,8 +14,8 @@ pytest.importorskip("rasa")
 
 from pywa.utils import webhook_updates_validator
 
-from connectors.content import Button, Card, Content, Outgoing
-from connectors.incoming import Feedback, Handover, Ignored, Message, Press
+from connectors.core.content import Button, Card, Content, Outgoing
+from connectors.core.incoming import Feedback, Handover, Ignored, Message, Press
 from connectors.messenger import MessengerInput
 from tests.connectors.fuzz import JSON, LightRequest, check_reads, mutated
 from tests.connectors.learned import chosen, expected

@@ -16,9 +16,9 @@ pytest.importorskip("slack_sdk")
 
 from hypothesis import given, settings
 
-from connectors.content import Button, Card, Content, Outgoing
-from connectors.incoming import Feedback, Ignored, Message, Press
-from connectors.sending import Later, Undeliverable
+from connectors.core.content import Button, Card, Content, Outgoing
+from connectors.core.incoming import Feedback, Ignored, Message, Press
+from connectors.core.sending import Later, Undeliverable
 from connectors.slack import SlackInput
 from tests.connectors.fuzz import JSON, LightRequest, check_reads, mutated
 from tests.connectors.learned import chosen, expected

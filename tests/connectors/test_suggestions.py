@@ -16,9 +16,9 @@ from agent.plugin.runtime import ACTIONS
 from agent.service import Service
 from agent.suggestions import ACCEPTED, EDITED, Suggestion, judged, similarity
 from agent.verification import verify
-from connectors import suggestions
-from connectors.content import Content
-from connectors.incoming import AgentReply
+from connectors.core import suggestions
+from connectors.core.content import Content
+from connectors.core.incoming import AgentReply
 from tests.agent.conftest import SETTINGS, Clock, HashEncoder, asked
 
 OFFERED = [

@@ -13,8 +13,8 @@ pytest.importorskip("rasa")
 
 from hypothesis import given, settings
 
-from connectors.content import Button, Card, Content, Outgoing
-from connectors.incoming import Feedback, Ignored, Message, Press
+from connectors.core.content import Button, Card, Content, Outgoing
+from connectors.core.incoming import Feedback, Ignored, Message, Press
 from connectors.teams import TeamsInput
 from tests.connectors.fuzz import JSON, LightRequest, mutated, receive
 from tests.connectors.learned import chosen, expected

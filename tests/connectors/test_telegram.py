@@ -17,9 +17,9 @@ import telegram
 from hypothesis import given, settings
 from rasa.shared.exceptions import RasaException
 
-from connectors.content import Button, Card, Content, Outgoing
-from connectors.incoming import Feedback, Ignored, Message, Press
-from connectors.sending import Later
+from connectors.core.content import Button, Card, Content, Outgoing
+from connectors.core.incoming import Feedback, Ignored, Message, Press
+from connectors.core.sending import Later
 from connectors.telegram import TelegramInput
 from tests.connectors.fuzz import JSON, LightRequest, check_reads, mutated
 from tests.connectors.learned import chosen, expected

@@ -20,12 +20,12 @@ from twilio.rest import Client as TwilioClient
 
 from agent.log import LearningLog
 from agent.mailbox import Mailbox
-from connectors.content import Button, Card, Content, Outgoing
-from connectors.incoming import Feedback, Ignored, Message, Press
-from connectors.sending import Later, Undeliverable
-from connectors.signature import Refused
+from connectors.core.content import Button, Card, Content, Outgoing
+from connectors.core.incoming import Feedback, Ignored, Message, Press
+from connectors.core.sending import Later, Undeliverable
+from connectors.core.signature import Refused
+from connectors.core.worker import Worker
 from connectors.twilio import TwilioInput
-from connectors.worker import Worker
 from tests.connectors.fuzz import LightRequest, check_reads
 from tests.connectors.learned import chosen, expected
 from tests.connectors.services.twilio import (

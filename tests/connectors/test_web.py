@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import InvalidInput
-from connectors import bodies
-from connectors.signature import Refused
-from connectors.visitors import Pace, Visitors
+from connectors.core.signature import Refused
+from connectors.webchat import bodies
+from connectors.webchat.visitors import Pace, Visitors
 from tests.connectors.services.web import DESK_SECRET, ORIGIN, SECRET, from_desk
 
 pytestmark = [pytest.mark.rasa, pytest.mark.slow]

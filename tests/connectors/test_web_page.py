@@ -18,7 +18,7 @@ from axe_playwright_python import sync_playwright as axe
 from playwright import sync_api as playwright
 
 from agent.mailbox import Mailbox
-from connectors.content import Button, Card, Content
+from connectors.core.content import Button, Card, Content
 
 pytestmark = [pytest.mark.rasa, pytest.mark.slow, pytest.mark.browser]
 LOCKED = "My account is locked"

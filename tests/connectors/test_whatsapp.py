@@ -23,9 +23,9 @@ from pywa.types import SectionRow as PywaRow
 from pywa.types import URLButton as PywaLink
 from pywa.utils import webhook_updates_validator
 
-from connectors.content import Button, Card, Content, Outgoing
-from connectors.incoming import Feedback, Ignored, Message, Press
-from connectors.sending import Later, Undeliverable
+from connectors.core.content import Button, Card, Content, Outgoing
+from connectors.core.incoming import Feedback, Ignored, Message, Press
+from connectors.core.sending import Later, Undeliverable
 from connectors.whatsapp import WhatsappInput
 from tests.connectors.fuzz import JSON, LightRequest, check_reads, mutated
 from tests.connectors.learned import chosen, expected

@@ -14,8 +14,8 @@ pytest.importorskip("rasa")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.content import Button, Card, Content, Outgoing
-from connectors.incoming import Ignored
+from connectors.core.content import Button, Card, Content, Outgoing
+from connectors.core.incoming import Ignored
 from connectors.zendesk import LONGEST_TEXT, ZendeskInput, _content, rating_of
 from tests.connectors.fuzz import JSON, REFUSED, check_reads, mutated
 from tests.connectors.services.zendesk import (

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from agent.mailbox import Parcel
-from connectors.content import Button, Content
+from connectors.core.content import Button, Content
 
 _ORIGIN = "web"
 VISITOR, PERSON, BOT = "visitor", "person", "bot"

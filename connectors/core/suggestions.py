@@ -16,9 +16,9 @@ from agent.mailbox import Mailbox, Parcel
 from agent.plugin.runtime import ACTIONS
 from agent.service import Service
 from agent.suggestions import OFFERED, SIGNAL, Suggestion, alternatives, credit, judged
-from connectors import outcomes
-from connectors.content import Content
-from connectors.incoming import AgentReply, Feedback
+from connectors.core import outcomes
+from connectors.core.content import Content
+from connectors.core.incoming import AgentReply, Feedback
 
 _KEY = "suggestions"  # in a note's `custom`
 _HEADING = "Suggested replies"

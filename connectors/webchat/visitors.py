@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from sanic.request import Request
 
-from connectors.signature import Refused
+from connectors.core.signature import Refused
 
 _VERSION = "1"
 _REMEMBERED = 10_000  # visitors whose pace is watched at once

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode
 from sanic.request import Request
 from sanic.response import HTTPResponse, html
 
-from connectors.signature import Refused, check_hmac
+from connectors.core.signature import Refused, check_hmac
 
 THUMBS = {"up": 1.0, "down": 0.0, "none": None}
 _HEADERS = {

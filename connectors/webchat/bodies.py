@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import InvalidInput
-from connectors.incoming import Feedback, Handover
-from connectors.signature import Refused
+from connectors.core.incoming import Feedback, Handover
+from connectors.core.signature import Refused
 
 LONGEST_COMMENT = 1000
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

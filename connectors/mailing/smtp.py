@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 
-from connectors.sending import Later, Undeliverable
+from connectors.core.sending import Later, Undeliverable
 
 TIMEOUT_SECONDS = 30.0
 

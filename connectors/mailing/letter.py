@@ -12,7 +12,7 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from html import escape
 
-from connectors.content import Content
+from connectors.core.content import Content
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from contextlib import suppress
 from agent.errors import InvalidInput, Unknown
 from agent.mailbox import Mailbox
 from agent.service import Service
-from connectors.content import Content
-from connectors.incoming import Feedback
+from connectors.core.content import Content
+from connectors.core.incoming import Feedback
 
 
 def sent_turn(service: Service, decision_id: str) -> str | None:

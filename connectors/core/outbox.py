@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rasa.core.channels.channel import OutputChannel
 
-from connectors.content import Content
-from connectors.outcomes import sender
+from connectors.core.content import Content
+from connectors.core.outcomes import sender
 
 if TYPE_CHECKING:
     from connectors.base import Channel

@@ -23,14 +23,14 @@ from rasa.core.channels.channel import UserMessage
 from agent.errors import InvalidInput, LogUnavailable, RejoinderError
 from agent.mailbox import Correspondent, Delivery, Parcel
 from agent.plugin.runtime import runtime
-from connectors import outcomes, suggestions
-from connectors.answers import answered_before
-from connectors.content import Content, Outgoing
-from connectors.incoming import AgentReply, Feedback, Handover, Message, Press, from_body
-from connectors.outbox import Outbox
-from connectors.outcomes import sender
-from connectors.sending import Later, Undeliverable
-from connectors.turns import turns
+from connectors.core import outcomes, suggestions
+from connectors.core.answers import answered_before
+from connectors.core.content import Content, Outgoing
+from connectors.core.incoming import AgentReply, Feedback, Handover, Message, Press, from_body
+from connectors.core.outbox import Outbox
+from connectors.core.outcomes import sender
+from connectors.core.sending import Later, Undeliverable
+from connectors.core.turns import turns
 
 if TYPE_CHECKING:
     from connectors.base import Channel

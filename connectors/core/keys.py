@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import jwt
 
 from agent.errors import InvalidInput
-from connectors.sending import Client, Later, Undeliverable
-from connectors.signature import FRESH_SECONDS, Refused
+from connectors.core.sending import Client, Later, Undeliverable
+from connectors.core.signature import FRESH_SECONDS, Refused
 
 # The one algorithm: what a token says of its own is not asked, or a public key would be taken for a shared secret.
 ALGORITHM = "RS256"

@@ -1,0 +1,1 @@
+"""Mail, for the channel `email`: reading it, writing it, and the links that rate an answer."""
