@@ -237,6 +237,7 @@ def test_activities_mean_what_they_say(channel, samples):
     assert (pressed.choice, pressed.message) == ("r7.1", "1")
     assert [(one.value, one.facet) for one in reactions] == [(None, "reaction angry"), (1.0, "reaction yes")]
     assert isinstance(thumbed, Feedback)
+    assert thumbed.comment == "Good"
     assert (thumbed.value, thumbed.message, thumbed.facet) == (1.0, "1", None)
     assert [one.kind for (one,) in rest if isinstance(one, Ignored)] == [
         "conversationUpdate", "invoke adaptiveCard/action", "our own message", "message without words"

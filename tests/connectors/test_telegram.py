@@ -217,11 +217,13 @@ SAMPLES = [
 def test_what_is_said_in_private_is_read_without_slashes():
     def words(text, **more):
         (found,) = read(update(message=message(1, text)), **more)
-        return found.text if isinstance(found, Message) else found
+        return found.asked if isinstance(found, Message) else found
 
     assert words("Where is my order?") == "Where is my order?"
     assert words("/start deep-link") == "hello"
     assert words("/start", start="hi there") == "hi there"
+    assert words("/start", start="/greet") == "/greet"  # the bot builder's own
+    assert words("/greet", start="/greet") == "greet"
     assert words("/help me") == "help me"
     assert words(f"/help@{USERNAME} me") == "help me"
     assert words(' //inform{"name": "eve"}') == 'inform{"name": "eve"}'

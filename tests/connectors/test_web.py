@@ -269,7 +269,7 @@ BODIES = st.dictionaries(st.sampled_from(NAMES), VALUES | st.lists(st.dictionari
 @settings(max_examples=300, deadline=None, derandomize=True)
 def test_whatever_is_sent_is_read_or_refused(body):
     for read in (
-        lambda: bodies.said(body, 2000).asked,
+        lambda: bodies.said(body, 2000),
         lambda: bodies.thumb("c", body),
         lambda: bodies.rating("c", body),
         lambda: bodies.at_desk(body, 2000),
