@@ -87,7 +87,7 @@ class Mailbox:
                 new += cursor.rowcount
                 if cursor.rowcount and heard is not None and key in heard:
                     state = "waiting" if forward else "heard"
-                    self._put(db, channel, conversation, [heard[key]], state=state)
+                    self._put(db, channel, conversation, [heard[key]], state=state, heard=True)
         return new
 
     def next_delivery(self, channel: str, conversation: str) -> Delivery | None:
@@ -275,7 +275,7 @@ class Mailbox:
         with self._log.writing(durable=False) as db:
             before = (self._clock() - KEPT_SECONDS,)
             db.execute("delete from deliveries where state != 'waiting' and due < ?", before)
-            db.execute("delete from parcels where state = 'heard' and due < ?", before)
+            db.execute("delete from parcels where heard and state != 'waiting' and due < ?", before)
 
     def counts(self, channel: str) -> dict[str, int]:
         """How many deliveries and parcels of a channel there are in each state, as `deliveries.waiting` and so on."""
@@ -288,12 +288,19 @@ class Mailbox:
         }
 
     def _put(
-        self, db: Any, channel: str, conversation: str, parcels: Sequence[Mapping[str, Any]], *, state: str = "waiting"
+        self,
+        db: Any,
+        channel: str,
+        conversation: str,
+        parcels: Sequence[Mapping[str, Any]],
+        *,
+        state: str = "waiting",
+        heard: bool = False,
     ) -> None:
         for body in parcels:
             db.execute(
-                "insert into parcels (channel, conversation, body, state, due) values (?, ?, ?, ?, ?)",
-                (channel, conversation, _json(body), state, self._clock()),
+                "insert into parcels (channel, conversation, body, state, due, heard) values (?, ?, ?, ?, ?, ?)",
+                (channel, conversation, _json(body), state, self._clock(), heard),
             )
 
     def _parcels(self, where: str, values: Sequence[Any]) -> list[Parcel]:

@@ -153,3 +153,10 @@ def m007_mailbox(db: Database) -> None:
         ) without rowid
         """
     )
+
+
+@migrations()
+def m008_heard(db: Database) -> None:
+    """Which parcels hold what customers said: it is forgotten as soon as their other words."""
+    db.execute("alter table parcels add column heard integer not null default 0")
+    db.execute("update parcels set heard = 1 where state = 'heard'")
