@@ -24,8 +24,8 @@ from connectors.core.signature import Refused
 
 ISSUER = "https://api.botframework.com"
 SCOPE = "https://api.botframework.com/.default"
-# Teams takes about 100 KB, counted in UTF-16 with all that goes with it; shows 6 buttons a card, and 10 cards a row.
-LONGEST_TEXT, MOST_BUTTONS, MOST_CARDS = 20_000, 6, 10
+# Teams takes 40 KB, counted in UTF-16 with all that goes with it; shows 6 buttons a card, and 10 cards a row.
+LONGEST_TEXT, MOST_BUTTONS, MOST_CARDS = 15_000, 6, 10
 LONGEST_TITLE = 200
 _LONGEST_REMARK = 1000
 CARD = "application/vnd.microsoft.card.adaptive"
