@@ -5,11 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from agent.encoder import Encoder, reference
+from agent.encoder import reference
 from agent.errors import InvalidInput, Unknown
 from agent.log import Event, LearningLog, Vector
 from policies.types import Candidate
@@ -155,7 +155,16 @@ def version_id(loop: str, id: str, version: int) -> str:
     return f"candidate:{loop}:{id}:{version}"
 
 
-def new_vectors(log: LearningLog, encoder: Encoder, texts: Sequence[str]) -> list[Vector]:
+class Encodes(Protocol):
+    """What gives texts their embeddings, d float32 each: an `Encoder`, or whoever has them already."""
+
+    name: str
+
+    def encode(self, texts: Sequence[str], /) -> Sequence[array[float]]:
+        """Unit vectors of the texts."""
+
+
+def new_vectors(log: LearningLog, encoder: Encodes, texts: Sequence[str]) -> list[Vector]:
     """Embeddings of those texts that the log has none of by this encoder."""
     known = log.vectors([reference(text) for text in texts], encoder=encoder.name)
     missing = [text for text in dict.fromkeys(texts) if reference(text) not in known]

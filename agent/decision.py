@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agent import safety
+from agent import safety, slates
 from agent.candidates import ABSTAIN, Reply, barred
 from agent.encoder import Encoder, reference
 from agent.errors import InvalidInput, NoneEligible
 from agent.log import Event, Vector
 from agent.model import Model, context_from
 from agent.settings import LoopSettings
-from policies.base import Learner
+from policies.base import Learner, position_seed
 from policies.features import VECTOR
 from policies.safety import Limits
+from policies.slate import Layout
 from policies.types import Candidate, Choice, Context, Scores
 
 _EARLIER_MESSAGES = 3
@@ -58,6 +60,8 @@ class Decision:
     turn: str | None
     live: bool
     abstained: bool
+    slate: str | None = None
+    position: int = 0
 
     @classmethod
     def of(cls, event: Event) -> Decision:
@@ -74,6 +78,8 @@ class Decision:
             turn=event.turn,
             live=body["live"],
             abstained=body.get("abstained", False),
+            slate=(slate := body.get("slate") or {}).get("id"),
+            position=slate.get("position", 0),
         )
 
 
@@ -87,6 +93,14 @@ class Frame:
     candidates: Sequence[Candidate]
     versions: Sequence[int]
     barred: Sequence[str | None]
+    cues: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def with_cues(self, cues: Mapping[str, tuple[float, Mapping[str, float]]]) -> Frame:
+        """The same with what holds only now: named numbers of candidates by id, and how much each speaks for them."""
+        weights = {name: weight for name, (weight, _) in cues.items()}
+        columns = {name: [float(of.get(c.id, 0.0)) for c in self.candidates] for name, (_, of) in cues.items()}
+        context = replace(self.context, features={**self.context.features, **weights})
+        return replace(self, context=context, candidates=slates.cued(self.candidates, columns), cues=columns)
 
     def best(self, scores: Scores, *, threshold: float | None) -> int | None:
         """Index of the eligible candidate of the highest expected reward; None if even that is below the threshold."""
@@ -161,6 +175,44 @@ def _counted(reasons: Sequence[str | None]) -> str:
     return f" ({', '.join(f'{count} {why}' for why, count in counts.items())})" if counts else ""
 
 
+def slate_bodies(
+    framed: Frame,
+    learner: Learner,
+    layout: Layout,
+    *,
+    k: int,
+    seed: int,
+    at: float,
+    live: bool,
+    limits: Limits | None,
+    looked_at: Callable[[int], float],
+) -> list[dict[str, Any]]:
+    """Choose a slate of at most k: the body of a decision event for each position, from the first on.
+
+    `looked_at` is the chance that a position (from 0) is looked at.
+    """
+    eligible = [candidate.eligible for candidate in framed.candidates]
+    k = min(k, sum(eligible))
+    choices = learner.choose_slate(
+        framed.context, framed.candidates, k=k, seed=seed, at=at, limits=limits, layout=layout
+    )
+    slate, above, bodies = uuid.uuid4().hex, list[int](), list[dict[str, Any]]()
+    for position, choice in enumerate(choices):
+        left = layout.eligible(eligible, above)
+        barred = [why or (None if free else "not here") for why, free in zip(framed.barred, left, strict=True)]
+        here = replace(framed, candidates=_eligible(framed.candidates, left), barred=barred)
+        body = body_of(here, choice, learner, seed=position_seed(seed, position), live=live, limits=limits)
+        held = {"slate": slate, "position": position, "above": above, "examination": looked_at(position)}
+        bodies.append({**body, "abstained": False, "slate": slates.body_of(layout, **held)})
+        limits = limits and limits.after(choice.scores, left, choice.index)
+        above = [*above, choice.index]
+    return bodies
+
+
+def _eligible(candidates: Sequence[Candidate], eligible: Sequence[bool]) -> list[Candidate]:
+    return [replace(candidate, eligible=free) for candidate, free in zip(candidates, eligible, strict=True)]
+
+
 def body_of(
     framed: Frame, choice: Choice, learner: Learner, *, seed: int, live: bool, limits: Limits | None = None
 ) -> dict[str, Any]:
@@ -174,6 +226,7 @@ def body_of(
         },
         "candidates": ids,
         "versions": list(framed.versions),
+        **({"cues": {name: list(values) for name, values in framed.cues.items()}} if framed.cues else {}),
         "eligible": [candidate.eligible for candidate in framed.candidates],
         "barred": {id: why for id, why in zip(ids, framed.barred, strict=True) if why is not None},
         "parts": {name: part.tolist() for name, part in choice.scores.parts.items()},

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,12 +19,13 @@ from torch import Tensor
 from agent.errors import InvalidInput
 from agent.influence import Claim, Guard, Influence
 from agent.log import Event, LearningLog
-from agent.rewards import PLAIN, Earned, Rules, earned
+from agent.rewards import PLAIN, Earned, Rules, earned, looked_at
 from agent.settings import LoopSettings
 from policies.types import Reward
 
 Place = tuple[int, int]
 START: Place = (0, 0)
+_NOTHING = 1e-9  # what sums of weights that came and went may be off by
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Ledger:
         self._places: dict[str, Place] = {}
         self._touched: set[str] = set()  # decisions whose reward may differ from what was told
         self._waiting: dict[str, float] = {}
+        self._totals: dict[str, tuple[float, float]] = {}  # by candidate: the weight of its claims, and times value
 
     @property
     def last(self) -> Place:
@@ -59,11 +61,24 @@ class Ledger:
     def credit(self, decision: Event, claim: Claim | None, *, seq: int) -> None:
         """Enter what a decision has earned by the event at `seq`, in place of what it had; None strikes it out."""
         id = decision.id
+        if id in self.influence.claims:
+            self._total(self.influence.claims[id], -1.0)
         if claim is not None:
             self._places.setdefault(id, (seq, decision.seq))
             self._touched |= self.influence.put(id, claim)
+            self._total(claim, 1.0)
         elif id in self.influence.claims:
             self._touched |= self.influence.drop(id)
+
+    def earned(self, candidate: str) -> tuple[float, float]:
+        """How much feedback stands on a candidate, in thumbs and before any guard; and its mean reward, 0 of none."""
+        weight, total = self._totals.get(candidate, (0.0, 0.0))
+        return (weight, total / weight) if weight > _NOTHING else (0.0, 0.0)
+
+    def _total(self, claim: Claim, sign: float) -> None:
+        weight, total = self._totals.get(claim.candidate, (0.0, 0.0))
+        added = sign * claim.earned.weight
+        self._totals[claim.candidate] = (weight + added, total + added * claim.earned.value)
 
     def wait(self, decision: Event, waits: bool) -> None:
         """Note whether a decision was acted on and waits for feedback."""
@@ -146,7 +161,9 @@ class Ledger:
                 if claim:
                     candidate, person, *reward = claim
                     whose = kept["candidates"][candidate], kept["people"][person]
-                    ledger.influence.put(id, Claim(*whose, Earned(*reward)))
+                    known = Claim(*whose, Earned(*reward))
+                    ledger.influence.put(id, known)
+                    ledger._total(known, 1.0)
             ledger._waiting = dict(kept["waiting"])
             ledger.told = {id: reward for id in ledger._places if (reward := ledger.reward(id)) is not None}
             for id, told in kept["told"].items():
@@ -167,7 +184,14 @@ def claim_of(decision: Event, index: int, reward: Earned) -> Claim:
 def credit_of(log: LearningLog, decision: Event, evidence: Sequence[Event], rules: Rules) -> Earned | None:
     """What a decision has earned by this evidence on it, before any guard."""
     of_conversation = rules.decay < 1.0 and any(event.conversation is not None for event in evidence)
-    return earned(evidence, rules, later=log.later_turns(decision) if of_conversation else ())
+    later = log.later_turns(decision) if of_conversation else ()
+    reward = earned(evidence, rules, later=later, since=decision.at)
+    slate = decision.body.get("slate")
+    if reward is None or reward.at is not None or slate is None:
+        return reward
+    # Nobody reacted to this position, and the lower it is the less that says.
+    expected = sum(part[decision.body["index"]] for part in decision.body["parts"].values())
+    return replace(reward, weight=reward.weight * looked_at(slate["examination"], expected))
 
 
 def rules_of(log: LearningLog, loop: str | None) -> Rules:

@@ -24,6 +24,7 @@ from agent.log import EVIDENCE, Event, LearningLog
 from agent.rewards import activated
 from agent.safety import Slack
 from agent.settings import LoopSettings
+from agent.slates import cued
 from agent.snapshots import Snapshots
 from policies.base import Learner
 from policies.features import VECTOR
@@ -267,6 +268,8 @@ class Model:
         index = taught(decision, () if body["live"] else self._log.evidence(decision))
         assert index is not None, "a decision that was credited teaches of a candidate"
         candidate = self.offer(body["candidates"][index], version=body["versions"][index])
+        if cues := body.get("cues"):
+            (candidate,) = cued([candidate], {name: [values[index]] for name, values in cues.items()})
         # What was observed in a watched decision's place was not drawn: it has neither propensity nor rivals.
         offer = self._offer_of(decision) if self.learner.needs_offer and body["live"] else None
         return context, candidate, offer
@@ -278,6 +281,7 @@ class Model:
         for id, version, eligible in zip(body["candidates"], body["versions"], body["eligible"], strict=True):
             offered.append(self.offer(id, version=version, eligible=eligible))
         expected = [sum(parts) for parts in zip(*body["parts"].values(), strict=True)]
+        offered = cued(offered, body.get("cues", {}))
         others = [i for i, eligible in enumerate(body["eligible"]) if eligible and i != body["index"]]
         # Abstaining rivals none: whoever answers then may give any of the replies.
         others = [i for i in others if ABSTAIN not in (body["chosen"], offered[i].id)]

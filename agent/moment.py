@@ -14,6 +14,7 @@ from agent.errors import InvalidInput
 from agent.log import Event, LearningLog
 from agent.model import Model, blocks_of, context_of
 from agent.safety import limits_from
+from agent.slates import cued, layout_from
 from policies.features import VECTOR
 from policies.safety import limit
 from policies.types import Candidate, Context, Scores
@@ -66,13 +67,9 @@ class Moment:
         assert model.seq <= body["model_seq"], "a model cannot be unfolded"
         model.catch_up(body["model_seq"])
         offered = zip(body["candidates"], body["versions"], body["eligible"], strict=True)
-        return cls(
-            decision,
-            log,
-            model,
-            context_of(decision, log, encoder=model.settings.encoder),
-            tuple(replace(model.offer(id, version=version), eligible=eligible) for id, version, eligible in offered),
-        )
+        candidates = [replace(model.offer(id, version=version), eligible=free) for id, version, free in offered]
+        context = context_of(decision, log, encoder=model.settings.encoder)
+        return cls(decision, log, model, context, tuple(cued(candidates, body.get("cues", {}))))
 
     def had_said(self, message: array[float]) -> Context:
         """The decision's context with another message to answer, given as its embedding (d floats)."""
@@ -83,7 +80,10 @@ class Moment:
 
     def scores(self, context: Context | None = None) -> Scores:
         """What the candidates would have been expected to earn then, in the decision's context or in another."""
-        return self.model.learner.scores(context or self.context, self.candidates, at=self.decision.at)
+        scores = self.model.learner.scores(context or self.context, self.candidates, at=self.decision.at)
+        if (slate := self.decision.body.get("slate")) is None:
+            return scores
+        return layout_from(slate).scores(scores, self.candidates, slate["above"])
 
     def probabilities(self, scores: Scores) -> Tensor:
         """Probabilities (k,) of the candidates. The one place that repeats what a decision does to the scores."""

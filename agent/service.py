@@ -9,13 +9,13 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.candidates import ABSTAIN, Reply, marked, new_vectors, version_id
-from agent.decision import Decision, Frame, Situation, body_of, frame
+from agent.candidates import ABSTAIN, Encodes, Reply, marked, new_vectors, version_id
+from agent.decision import Decision, Frame, Situation, body_of, frame, slate_bodies
 from agent.encoder import Encoder
 from agent.errors import Conflict, InvalidInput, Unknown
 from agent.expiry import expiries
@@ -26,7 +26,9 @@ from agent.redaction import redact
 from agent.reports import Reports, new_id
 from agent.safety import limits_of
 from agent.settings import LoopSettings
+from agent.slates import SlateSettings
 from agent.snapshots import Snapshots
+from policies.safety import Limits
 
 # Folding this many credits takes about a second: more is not worth losing with a process.
 SNAPSHOT_EVERY = 2_000
@@ -107,8 +109,10 @@ class Service(Reports):
                 return LoopSettings.recorded(event.body)
         return None
 
-    def reconcile(self, loop: str, replies: Iterable[Reply], *, who: str) -> int:
+    def reconcile(self, loop: str, replies: Iterable[Reply], *, who: str, encoder: Encodes | None = None) -> int:
         """Bring the loop's candidates to those offered: new and changed ones are logged. The number that changed.
+
+        `encoder` knows the embeddings of their texts, where somebody has them already.
 
         Raises:
             InvalidInput: one has the id that stands for abstaining in this loop.
@@ -120,7 +124,7 @@ class Service(Reports):
                 raise InvalidInput(f"loop {loop!r}: the id {ABSTAIN!r} stands for choosing nothing")
             changed = model.library.changes(replies)
             texts = [text for reply in replies for text in reply.texts]
-            vectors = new_vectors(self.log, self.encoder(model.settings.encoder), texts)
+            vectors = new_vectors(self.log, encoder or self.encoder(model.settings.encoder), texts)
             if not changed and not vectors:
                 return 0
             events = [reply.event(loop, who=who, at=self._clock()) for reply in changed]
@@ -238,14 +242,7 @@ class Service(Reports):
             model, framed = self._frame(loop, situation, candidates)
             settings, seed = model.settings, secrets.randbits(53) if seed is None else seed
             live, now = live and not settings.apprentice, self._clock()
-            limits = limits_of(
-                settings,
-                framed.candidates,
-                slack=model.slack,
-                seq=model.seq,
-                live=live,
-                widen=model.drift.widening(),
-            )
+            limits = _limits(model, framed, live=live)
             choice = model.learner.choose(framed.context, framed.candidates, seed=seed, at=now, limits=limits)
             abstained = framed.best(choice.scores, threshold=settings.least) is None
             if abstained and live:
@@ -257,6 +254,51 @@ class Service(Reports):
         # Not durable: the outcome, which somebody is told was kept, makes the decision durable with it.
         self.log.append([event], vectors=framed.vectors, durable=False)
         return Decision.of(event)
+
+    def decide_slate(
+        self,
+        loop: str,
+        situation: Situation,
+        *,
+        candidates: Sequence[str] | None = None,
+        k: int | None = None,
+        groups: Mapping[str, str] | None = None,
+        cues: Mapping[str, tuple[float, Mapping[str, float]]] | None = None,
+        live: bool = True,
+        seed: int | None = None,
+    ) -> list[Decision]:
+        """Choose several different candidates to be shown at once, and log a decision for each position from the top.
+
+        `k` is how many, the loop's own number unless given; fewer where no more are eligible, or where the loop's
+        settings `slate` allow no more of a group. `groups` are the candidates' by id. `cues` are named numbers of the
+        candidates by id that hold for this slate alone, each with how much it speaks for them. A loop's threshold does
+        not hold: whoever asks for several wants to choose.
+
+        Raises: as `decide`.
+        """
+        with self._lock:
+            model, framed = self._frame(loop, situation, candidates)
+            settings, seed = SlateSettings.of(model.settings.slate), secrets.randbits(53) if seed is None else seed
+            live, now = live and not model.settings.apprentice, self._clock()
+            ids = [candidate.id for candidate in framed.candidates]
+            known = {**settings.cues(ids, model.ledger), **(cues or {})}
+            framed = framed.with_cues(known)
+            pinned = [model.library.get(id).state == "pinned" for id in ids]
+            layout = settings.layout([(groups or {}).get(id) for id in ids], pinned)
+            bodies = slate_bodies(
+                framed,
+                model.learner,
+                layout,
+                k=k or settings.k,
+                seed=seed,
+                at=now,
+                live=live,
+                limits=_limits(model, framed, live=live),
+                looked_at=settings.looked_at,
+            )
+            events = [self._decision_event(model, situation, body, now) for body in bodies]
+        self.log.append(events, vectors=framed.vectors, durable=False)
+        return [Decision.of(event) for event in events]
 
     def recommend(self, loop: str, situation: Situation, *, candidates: Sequence[str] | None = None) -> str | None:
         """The candidate of the highest expected reward, logging nothing: for when the log cannot be written."""
@@ -307,3 +349,14 @@ class Service(Reports):
         if situation.person is not None:
             known["person"] = self.identity.person(situation.person)
         return Event(id, "decision", at, model.loop, conversation, turn, decision=id, body={**body, **known})
+
+
+def _limits(model: Model, framed: Frame, *, live: bool) -> Limits | None:
+    return limits_of(
+        model.settings,
+        framed.candidates,
+        slack=model.slack,
+        seq=model.seq,
+        live=live,
+        widen=model.drift.widening(),
+    )

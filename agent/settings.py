@@ -17,6 +17,7 @@ from agent.encoder import DEFAULT_ENCODER
 from agent.errors import InvalidInput
 from agent.influence import Guard
 from agent.rewards import SIGNALS, Rules
+from agent.slates import SlateSettings
 from policies.settings import DEFAULTS
 from policies.types import Reward
 
@@ -48,7 +49,9 @@ _RANGES = {
     "burst": (1.0, 1e9),
     "burst_seconds": (1.0, 1e9),
 }
-_OPTIONAL = ("threshold", "budget", "conservative", "wait", "default_reward", "share", "burst")
+# What came later leaves the versions of loops without it as they were.
+_RANGES_SINCE = {"money": (1e-9, 1e12), "window": (1.0, 1e9)}
+_OPTIONAL = ("threshold", "budget", "conservative", "wait", "default_reward", "share", "burst", *_RANGES_SINCE)
 
 
 def home() -> Path:
@@ -71,7 +74,11 @@ class LoopSettings:
     `default_weight`, until feedback comes; without either, missing feedback is left out. `signals` has the weight of
     each kind of signal in thumbs (0 to 1; 0 switches it off). `csat_decay` is what an outcome on a conversation keeps
     of its weight with each turn back from its end: at 0.8 about half of it three turns back. What people rate is above
-    all how it ended, yet in a conversation of a few turns the answer that decided that may be any of them.
+    all how it ended, yet in a conversation of a few turns the answer that decided that may be any of them. `worth` is
+    what the best value of a kind of signal earns (0 to 1; 1 unless given); a purchase earns it from the amount `money`
+    on, or any purchase. Outcomes later than `window` seconds after the decision are not its own.
+
+    `slate` says how several are shown at once: see `agent.slates.SlateSettings`, whose values are filled in.
 
     The guard on influence, where 0 or None switches off: one person's feedback on a candidate counts as at most
     `share` of all that counts there, or `share_floor` thumbs if that is more; identical feedback in a stretch of
@@ -99,11 +106,15 @@ class LoopSettings:
     default_weight: float = 0.1
     signals: Mapping[str, float] = field(default_factory=dict)
     csat_decay: float = 0.8
+    worth: Mapping[str, float] = field(default_factory=dict)
+    money: float | None = None
+    window: float | None = None
     share: float | None = 0.1
     share_floor: float = 10.0
     burst: float | None = 20.0
     burst_seconds: float = 60.0
     drift: Mapping[str, Any] = field(default_factory=dict)
+    slate: Mapping[str, Any] = field(default_factory=dict)
     floor: float = 0.0
     budget: float | None = None
     conservative: float | None = None
@@ -129,6 +140,7 @@ class LoopSettings:
         full = {name: value for name, value in learner.items() if name != "device" or name in self.learner}
         object.__setattr__(self, "learner", full)
         object.__setattr__(self, "drift", asdict(DriftSettings.of(self.drift)))
+        object.__setattr__(self, "slate", asdict(SlateSettings.of(self.slate)))
         if self.abstain and full.get("parts") == "shared":
             raise InvalidInput('abstain needs parts "disjoint": a shared model tells candidates apart by their words')
 
@@ -149,19 +161,21 @@ class LoopSettings:
         # 0 and None, 60 and 60.0 mean the same: they are one model version.
         for name in ("share", "burst"):
             object.__setattr__(self, name, getattr(self, name) or None)
-        for name, (low, high) in _RANGES.items():
+        for name, (low, high) in (_RANGES | _RANGES_SINCE).items():
             value = getattr(self, name)
             if value is not None or name not in _OPTIONAL:
                 _check_number(name, value, low, high)
                 object.__setattr__(self, name, float(value))
         if self.default_reward is not None and self.wait is None:
             raise InvalidInput("default_reward needs a wait: the seconds after which it is earned")
-        if not isinstance(self.signals, Mapping):
-            raise InvalidInput(f"signals must map names of signals to weights; got {self.signals!r}")
-        for name, weight in self.signals.items():
-            if name not in SIGNALS:
-                raise InvalidInput(f"signals: unknown signal {name!r}; known are {', '.join(SIGNALS)}")
-            _check_number(f"signals: weight of {name!r}", weight, 0.0, 1.0)
+        for setting, what in (("signals", "weight"), ("worth", "worth")):
+            given = getattr(self, setting)
+            if not isinstance(given, Mapping):
+                raise InvalidInput(f"{setting} must map names of signals to numbers; got {given!r}")
+            for name, value in given.items():
+                if name not in SIGNALS:
+                    raise InvalidInput(f"{setting}: unknown signal {name!r}; known are {', '.join(SIGNALS)}")
+                _check_number(f"{setting}: {what} of {name!r}", value, 0.0, 1.0)
         weights = {name: float(self.signals.get(name, signal.weight)) for name, signal in SIGNALS.items()}
         object.__setattr__(self, "signals", weights)
 
@@ -183,8 +197,9 @@ class LoopSettings:
             learner = {key: value for key, value in learner.items() if key in taken}
         learner |= {key: value for key, value in given.items() if key not in own}
         mine = {key: value for key, value in given.items() if key in own}
-        if isinstance(mine.get("signals"), Mapping):
-            mine["signals"] = {**base.signals, **mine["signals"]}
+        for setting in ("signals", "worth", "slate"):
+            if isinstance(mine.get(setting), Mapping):
+                mine[setting] = {**getattr(base, setting), **mine[setting]}
         try:
             return replace(base, **mine, learner=learner)
         except (TypeError, InvalidInput) as error:
@@ -201,7 +216,7 @@ class LoopSettings:
     def rules(self) -> Rules:
         """What the loop makes of outcomes."""
         default = None if self.default_reward is None else Reward(self.default_reward, self.default_weight)
-        return Rules(self.signals, self.csat_decay, default)
+        return Rules(self.signals, self.csat_decay, default, self.worth, self.money, self.window)
 
     @property
     def guard(self) -> Guard:
@@ -228,6 +243,9 @@ class LoopSettings:
             "encoder": self.encoder,
             "rewards": rewards,
         }
+        for name in ("worth", *_RANGES_SINCE):
+            if value := getattr(self, name):
+                decisive[name] = value
         if self.adopted is not None:
             decisive["adopted"] = [self.adopted, self.adopted_strength]
         canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"))

@@ -156,7 +156,7 @@ class Learner(ABC):
         scores = self.scores(context, candidates, at=at)
         slate: list[Choice] = []
         for position in range(k):
-            choice = _choice(scores, self._limited(scores, eligible, limits), _position_seed(seed, position))
+            choice = _choice(scores, self._limited(scores, eligible, limits), position_seed(seed, position))
             limits = limits and limits.after(scores, eligible, choice.index)
             eligible[choice.index] = False
             slate.append(choice)
@@ -199,8 +199,8 @@ def _choice(scores: Scores, probabilities: Tensor, seed: Seed) -> Choice:
     return Choice(index, float(probabilities[index]), probabilities, scores)
 
 
-def _position_seed(seed: Seed, position: int) -> Seed:
+def position_seed(seed: Seed, position: int) -> Seed:
     """A seed of its own for each position: seed + position would repeat the draws of the next decision."""
     if position == 0:
         return seed
-    return int.from_bytes(hashlib.sha256(f"{seed}/{position}".encode()).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(f"{seed}/{position}".encode()).digest()[:8], "big") >> 11  # as JSON has it
