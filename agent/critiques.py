@@ -50,8 +50,8 @@ class Critique:
 
     `lowest` and `highest` bound the price (infinite: any price); `dearer` asks for another price than what was shown
     (False: a lower one). `wanted` and `unwanted` are cues; `like` and `unlike` are positions of what was shown, from 0
-    (-1 the last); `none` turns all of it down, `more` asks for others. `age` is that of a child it is for (years), `words`
-    how many words there are.
+    (-1 the last); `none` turns all of it down, `more` asks for others. `age` is that of a child it is for (years);
+    `words` is how many words there are.
     """
 
     lowest: float | None = None

@@ -38,6 +38,7 @@ KINDS = frozenset(
         "mark",
         "settings",
         "alert",
+        "tastes",
     }
 )
 # The kinds that can change what a decision has earned.
@@ -185,11 +186,11 @@ class LearningLog:
         """The decisions with this `decision`, `turn` or `conversation`, made before a `seq`, oldest first."""
         return self._about(column, value, ("decision",), None if before is None else before - 1)
 
-    def messages(self, conversation: str, *, limit: int) -> list[Event]:
-        """The latest messages of a conversation, oldest first."""
+    def messages(self, conversation: str, *, limit: int, kind: str = "message") -> list[Event]:
+        """The latest messages of a conversation (or its events of another kind), oldest first."""
         rows = self._all(
-            f"select {_COLUMNS} from events where conversation = ? and kind = 'message' order by seq desc limit ?",
-            (conversation, limit),
+            f"select {_COLUMNS} from events where conversation = ? and kind = ? order by seq desc limit ?",
+            (conversation, kind, limit),
         )
         return [_event(row) for row in reversed(rows)]
 

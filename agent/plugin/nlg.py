@@ -18,7 +18,9 @@ from rasa.utils.endpoints import EndpointConfig
 
 from agent.candidates import ABSTAIN, Reply
 from agent.decision import Situation
-from agent.errors import RejoinderError
+from agent.errors import InvalidInput, RejoinderError
+from agent.plugin import recommend
+from agent.plugin.recommend import Recommendations
 from agent.plugin.runtime import ACTIONS, RESPONSES, Chosen, runtime
 from agent.plugin.situation import situation_of
 from agent.settings import LoopSettings
@@ -43,12 +45,14 @@ class BanditResponses(TemplatedNaturalLanguageGenerator):
     the loop "responses" chooses. What is sent carries `rejoinder: {turn_id, decision_ids, wording_id}`, by which
     feedback finds its way back. As an apprentice (`apprentice: true`), or where the loop abstains, the dice decide; an
     apprentice's `wording_id` is None, and `watched: {decision_id, candidate}` says what it saw. Options in
-    endpoints.yml: `enabled` and the loop's settings.
+    endpoints.yml: `enabled`, the loop's settings and, under `recommend`, those of `agent.plugin.recommend`.
     """
 
     def __init__(self, endpoint_config: EndpointConfig | None = None, domain: Domain | None = None) -> None:
         options = dict(endpoint_config.kwargs) if endpoint_config is not None else {}
         self._enabled = bool(options.pop("enabled", True))
+        recommend = options.pop("recommend", None)
+        self._recommendations = None if recommend is None else _recommendations(recommend)
         self._settings = _settings(options)
         self._names: dict[str, list[str]] = {}
         super().__init__(domain.responses if domain is not None else {})
@@ -73,6 +77,8 @@ class BanditResponses(TemplatedNaturalLanguageGenerator):
         ]
         if replies:
             runtime().prepare(RESPONSES, self._settings, replies, who="domain")
+        if self._recommendations is not None:
+            self._recommendations.prepare()
 
     async def generate(
         self, utter_action: str, tracker: DialogueStateTracker, output_channel: str, **kwargs: Any
@@ -94,6 +100,24 @@ class BanditResponses(TemplatedNaturalLanguageGenerator):
         filled[_KEY] = _origin(utter_action, situation, None if watching else chosen)
         if watching and chosen is not None and chosen.decision is not None:
             filled[_KEY]["watched"] = {"decision_id": chosen.decision, "candidate": name}
+        return await self._with_items(utter_action, filled, tracker, output_channel, situation)
+
+    async def _with_items(
+        self,
+        utter: str,
+        filled: dict[str, Any],
+        tracker: DialogueStateTracker,
+        channel: str,
+        situation: Situation | None,
+    ) -> dict[str, Any] | None:
+        """The message with the items that it is about; what is said instead where none fits."""
+        if self._recommendations is None or utter not in (recommend.SHOW, recommend.WHY, recommend.TELL):
+            return filled
+        items = self._recommendations.render(utter, filled, tracker, situation)
+        if utter == recommend.SHOW and not items:
+            return await self.generate(recommend.NONE, tracker, channel)
+        filled[_KEY][recommend.KEY] = items
+        filled[_KEY]["decision_ids"] += [item["decision_id"] for item in items]
         return filled
 
     def _suitable(self, utter: str, channel: str, slots: dict[str, Any]) -> dict[str, Variation]:
@@ -114,6 +138,13 @@ class BanditResponses(TemplatedNaturalLanguageGenerator):
             # A customer waits: any wording is better than none.
             _log.error("%s: its wording was not chosen: %s", utter, error)
             return None
+
+
+def _recommendations(options: Any) -> Recommendations:
+    where = "nlg in endpoints.yml: recommend"
+    if not isinstance(options, dict):
+        raise InvalidInput(f"{where} must map names of options to values; got {options!r}")
+    return Recommendations(*recommend.Options.of(options, where=where))
 
 
 def _settings(options: dict[str, Any]) -> LoopSettings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rasa.core.channels.channel import CollectingOutputChannel
@@ -20,6 +20,10 @@ class AnnotatedOutput(CollectingOutputChannel):
     def name(self) -> str:
         """The channel's name, which a response's variations may ask for."""
         return self._name
+
+    async def send_elements(self, recipient_id: str, elements: Iterable[dict[str, Any]], **_: Any) -> None:
+        """Collect cards as they are, such as recommended items."""
+        await self._persist_message({"recipient_id": recipient_id, "elements": list(elements)})
 
     async def send_response(self, recipient_id: str, message: dict[str, Any]) -> None:
         """Collect what one reply sends: a text of several paragraphs is several messages."""

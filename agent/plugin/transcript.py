@@ -93,6 +93,8 @@ class Transcript:
         # The wording's decision alone: the action's is activated by what was carried out, below.
         origin = metadata.get(_KEY) or {}
         self._activate(origin.get("wording_id"))
+        for item in origin.get("items") or ():
+            self._activate(item["decision_id"])
         if watched := origin.get("watched"):
             self._observe(watched["decision_id"], watched["candidate"])
         turn = self._turns.get(event["sender_id"])
