@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from agent.errors import InvalidInput, RejoinderError
-from agent.settings import HOME_VARIABLE
+from agent.settings import HOME_VARIABLE, PROJECT_VARIABLE
 
 _START_SECONDS = 180.0  # TensorFlow alone takes a quarter of a minute on a small machine
 _STOP_SECONDS = 15.0
@@ -40,7 +40,7 @@ def serve(
     """
     for number in (port, console_port):
         _check_free(host, number)
-    environment = {**os.environ, **quiet(home)}
+    environment = {**os.environ, **quiet(home), PROJECT_VARIABLE: str(project.absolute())}
     rasa = [sys.executable, "-m", "rasa", "run", "--model", str(model), "-i", host, "--port", str(port)]
     rasa += ["--endpoints", str(project / "endpoints.yml"), "--credentials", str(project / "credentials.yml")]
     console = [sys.executable, "-m", "agent.console", "--host", host, "--port", str(console_port)]

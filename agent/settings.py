@@ -21,7 +21,7 @@ from agent.slates import SlateSettings
 from policies.settings import DEFAULTS
 from policies.types import Reward
 
-HOME_VARIABLE = "REJOINDER_HOME"
+HOME_VARIABLE, PROJECT_VARIABLE = "REJOINDER_HOME", "REJOINDER_PROJECT"
 BLOCKS = ("last_reply", "history")
 # What a value means depends on the policy: alpha is an amount of optimism to one, of noise to another.
 _EXPLORATION = {"alpha", "epsilon", "epsilon_decay", "gamma", "gamma_exponent", "elimination", "parts"}
@@ -57,6 +57,11 @@ _OPTIONAL = ("threshold", "budget", "conservative", "wait", "default_reward", "s
 def home() -> Path:
     """The folder of all state: `$REJOINDER_HOME`, else `.rejoinder` where the command runs."""
     return Path(os.environ.get(HOME_VARIABLE) or ".rejoinder").absolute()
+
+
+def project() -> Path:
+    """The folder that relative paths in endpoints.yml begin at: `$REJOINDER_PROJECT`, else where the command runs."""
+    return Path(os.environ.get(PROJECT_VARIABLE) or ".").absolute()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from agent import encoder
 from agent.errors import ModelMissing
 from agent.plugin import featurizer, lessons, policy
 from agent.plugin.fingerprint import source_of
+from agent.settings import PROJECT_VARIABLE
 
 _DATA = ("data", "nlu", "nlu.yml", "stories", "stories.yml", "rules", "rules.yml")
 _ASIDE = {".rasa", "models", "tests", "results"}
@@ -71,6 +72,7 @@ class Assistant:
         if not model.is_file():
             raise ModelMissing(f"the assistant in {self.project} is not trained: `rejoinder train` does it")
         self.home.mkdir(parents=True, exist_ok=True)
+        os.environ[PROJECT_VARIABLE] = str(self.project.absolute())
         with _quiet():
             from rasa.core.agent import load_agent
             from rasa.core.utils import AvailableEndpoints

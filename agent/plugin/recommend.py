@@ -20,7 +20,7 @@ from rasa.shared.core.events import BotUttered, Event, UserUttered
 from rasa.shared.core.trackers import DialogueStateTracker
 
 from agent.catalogue import Catalogue
-from agent.critiques import read
+from agent.critiques import Vocabulary, read
 from agent.decision import Decision, Situation
 from agent.errors import InvalidInput, RejoinderError
 from agent.items import Item
@@ -238,7 +238,8 @@ def heard(tracker: DialogueStateTracker, situation: Situation, recommender: Reco
         if isinstance(event, BotUttered):
             shown = _on(event) or shown
         elif isinstance(event, UserUttered) and event.text and (place == latest or _answered_with(events[place + 1 :])):
-            item, intent = _item(event), event.intent.get("name")
+            intent, here = event.intent.get("name"), list(shown)
+            item = _item(event) or next((here[at] for at in _named(event.text, vocabulary, len(here))), None)
             about = item
             turns.append(
                 Turn(
@@ -266,6 +267,12 @@ def _on(event: BotUttered) -> dict[str, str]:
     """The items that a message showed, each with its decision, the first on top."""
     origin = (event.metadata or {}).get("rejoinder") or {}
     return {item["id"]: item["decision_id"] for item in origin.get(KEY) or ()}
+
+
+def _named(text: str, vocabulary: Vocabulary, shown: int) -> list[int]:
+    """The positions, of so many that are shown, that a message refers to."""
+    critique = read(text, vocabulary)
+    return [at for at in (*critique.like, *critique.unlike) if -shown <= at < shown]
 
 
 def _item(message: UserUttered) -> str | None:
