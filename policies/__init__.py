@@ -12,6 +12,7 @@ from policies.logistic import LogisticLearner
 from policies.residual import ResidualLearner
 from policies.safety import Conservative, Limits
 from policies.settings import DEFAULTS, settings_of
+from policies.slate import Layout
 from policies.types import Candidate, Choice, Context, InvalidInput, Offer, Reward, Scores
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Conservative",
     "Context",
     "InvalidInput",
+    "Layout",
     "Learner",
     "Limits",
     "NAMES",

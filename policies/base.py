@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from policies.safety import Limits, limit
+from policies.slate import Layout
 from policies.types import Candidate, Choice, Context, InvalidInput, Offer, Reward, Scores
 
 Seed = int | str
@@ -142,23 +143,27 @@ class Learner(ABC):
         seed: Seed,
         at: float = 0.0,
         limits: Limits | None = None,
+        layout: Layout | None = None,
     ) -> tuple[Choice, ...]:
-        """Choose k different candidates, position after position.
+        """Choose k different candidates, position after position; fewer where the layout leaves nobody.
 
         Each position is a choice among those still left, so its probability is conditional on the positions
         before it, and the probability of the whole ordered slate is the product. Limits hold in each, and what one
-        position takes of the slack is gone for the next. The first equals `choose` of that seed. Raises
-        InvalidInput if fewer than k are eligible.
+        position takes of the slack is gone for the next. The layout says who may follow those above, and what each is
+        worth there: a choice holds the scores it was drawn from. The first equals `choose` of that seed (among the
+        pinned, if any). Raises InvalidInput if fewer than k are eligible, or the layout does not fit the candidates.
         """
         eligible = [candidate.eligible for candidate in candidates]
         if not 1 <= k <= sum(eligible):
             raise InvalidInput(f"k: cannot choose {k} of {sum(eligible)} eligible candidates")
-        scores = self.scores(context, candidates, at=at)
+        layout, alone = layout or Layout(), self.scores(context, candidates, at=at)
         slate: list[Choice] = []
-        for position in range(k):
-            choice = _choice(scores, self._limited(scores, eligible, limits), position_seed(seed, position))
-            limits = limits and limits.after(scores, eligible, choice.index)
-            eligible[choice.index] = False
+        above: list[int] = []
+        while len(slate) < k and any(left := layout.eligible(eligible, above)):
+            scores = layout.scores(alone, candidates, above)
+            choice = _choice(scores, self._limited(scores, left, limits), position_seed(seed, len(slate)))
+            limits = limits and limits.after(scores, left, choice.index)
+            above.append(choice.index)
             slate.append(choice)
         return tuple(slate)
 

@@ -114,9 +114,9 @@ class Stakes:
 
 
 def stakes(scores: Scores, eligible: Sequence[bool], conservative: Conservative) -> Stakes:
-    """Weigh each candidate's choice against the baseline's."""
+    """Weigh each candidate's choice against the baseline's, by what they are expected to earn."""
     low, high = conservative.lowest, conservative.highest
-    mean, reach = scores.mean, scores.deviation * conservative.width
+    mean, reach = scores.expected, scores.deviation * conservative.width
     lower = (mean - reach).clamp(low, high)
     baseline = _baseline(scores, eligible, conservative.baseline)
     upper = float((mean[baseline] + reach[baseline]).clamp(low, high))

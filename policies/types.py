@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
+
+#: the part of a score that a slate's layout adds (`policies.slate`): a preference among candidates, no reward.
+DIVERSITY = "diversity"
 
 
 class InvalidInput(ValueError):
@@ -110,10 +113,12 @@ class Scores:
     @property
     def mean(self) -> Tensor:
         """(k,) float64: the sum of the parts."""
-        first, *rest = self.parts.values()
-        for part in rest:
-            first = first + part
-        return first
+        return _sum(self.parts.values())
+
+    @property
+    def expected(self) -> Tensor:
+        """(k,) float64: the reward expected of each, which is the mean but for what a layout adds."""
+        return _sum(part for name, part in self.parts.items() if name != DIVERSITY)
 
     def select(self, where: Tensor) -> Scores:
         """The scores of some candidates only, by their indices."""
@@ -141,7 +146,14 @@ class Choice:
 
     def offer(self, candidates: Sequence[Candidate]) -> Offer:
         """What the choice was made among, for `Learner.learn`; the candidates as they were given to `choose`."""
-        means = self.scores.mean.tolist()
+        means = self.scores.expected.tolist()
         others = [i for i, c in enumerate(candidates) if c.eligible and i != self.index]
         others.sort(key=lambda i: -means[i])
         return Offer(candidates, self.probability, tuple(candidates[i] for i in others))
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    first, *rest = parts
+    for part in rest:
+        first = first + part
+    return first

@@ -27,7 +27,7 @@ from agent.items import Item
 from agent.plugin.runtime import encoder, runtime
 from agent.reasons import reasons
 from agent.recommender import DEFAULTS, Recommender, Shown
-from agent.settings import LoopSettings
+from agent.settings import LoopSettings, project
 from agent.tastes import recall, remember
 from agent.wishes import Turn, pointed_at
 
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 class Options:
     """In endpoints.yml, under `recommend` of the nlg; beside them the loop's settings.
 
-    `source` is the catalogue (a file, a database or an address), `name` the loop's (`items:<name>`), `refresh` how
+    `source` is the catalogue (a file, a database or an address; `agent.feeds`), `name` the loop's (`items:<name>`), `refresh` how
     often the source is looked at (seconds), `remember` a slot that is true where somebody lets their tastes be kept
     for later conversations. `tell`, `dismiss` and `link` are the words on a card's buttons; an empty one has no button.
     """
@@ -65,6 +65,8 @@ class Options:
         if not mine.get("source"):
             raise InvalidInput(f"{where}: source is missing, the catalogue to recommend from")
         rest = {name: value for name, value in given.items() if name not in own}
+        if "://" not in mine["source"]:
+            mine["source"] = str(project() / mine["source"])
         return cls(**mine), LoopSettings.of(rest, where=where, base=DEFAULTS)
 
 
