@@ -172,13 +172,13 @@ def new_vectors(log: LearningLog, encoder: Encodes, texts: Sequence[str]) -> lis
     return [Vector(reference(text), encoder.name, row.tobytes()) for text, row in zip(missing, rows, strict=True)]
 
 
-def barred(offered: Sequence[Reply], *, strict: bool) -> list[str | None]:
+def barred(offered: Sequence[Reply], *, strict: bool, several: bool = False) -> list[str | None]:
     """Why each of the replies offered together may not be chosen; None for those that may.
 
-    Where one that may be chosen is pinned, all that are not pinned may not.
+    Where one that may be chosen is pinned, all that are not pinned may not, unless `several` are chosen at once.
     """
     found = [_barred(reply, strict) for reply in offered]
-    if any(why is None and reply.state == "pinned" for reply, why in zip(offered, found, strict=True)):
+    if not several and any(why is None and reply.state == "pinned" for reply, why in zip(offered, found, strict=True)):
         return [why or (None if r.state == "pinned" else "not pinned") for r, why in zip(offered, found, strict=True)]
     return found
 

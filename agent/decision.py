@@ -110,10 +110,12 @@ class Frame:
         return None if threshold is not None and means[best] < threshold else best
 
 
-def frame(model: Model, encoder: Encoder, situation: Situation, names: Sequence[str] | None) -> Frame:
+def frame(
+    model: Model, encoder: Encoder, situation: Situation, names: Sequence[str] | None, *, several: bool = False
+) -> Frame:
     """Make a situation and the named candidates (all of the loop's unless named) ready for the learner.
 
-    Where abstaining is a candidate, it comes last.
+    Where abstaining is a candidate, it comes last. `several` are to be chosen at once.
 
     Raises:
         InvalidInput: no message, no candidates, or an unknown name.
@@ -122,7 +124,7 @@ def frame(model: Model, encoder: Encoder, situation: Situation, names: Sequence[
     if not situation.messages:
         raise InvalidInput("there is no message to decide on")
     replies = _offered(model, names)
-    reasons = barred(replies, strict=model.settings.strict)
+    reasons = barred(replies, strict=model.settings.strict, several=several)
     if None not in reasons:
         raise NoneEligible(f"loop {model.loop!r}: none of its {len(replies)} candidates is eligible{_counted(reasons)}")
     candidates = [model.offer(reply.id, eligible=why is None) for reply, why in zip(replies, reasons, strict=True)]

@@ -277,7 +277,7 @@ class Service(Reports):
         Raises: as `decide`.
         """
         with self._lock:
-            model, framed = self._frame(loop, situation, candidates)
+            model, framed = self._frame(loop, situation, candidates, several=True)
             settings, seed = SlateSettings.of(model.settings.slate), secrets.randbits(53) if seed is None else seed
             live, now = live and not model.settings.apprentice, self._clock()
             ids = [candidate.id for candidate in framed.candidates]
@@ -333,9 +333,11 @@ class Service(Reports):
             self._models[loop] = Model(self.log, loop, snapshots=self.snapshots(loop))
         return self._models[loop]
 
-    def _frame(self, loop: str, situation: Situation, names: Sequence[str] | None) -> tuple[Model, Frame]:
+    def _frame(
+        self, loop: str, situation: Situation, names: Sequence[str] | None, *, several: bool = False
+    ) -> tuple[Model, Frame]:
         model = self.model(loop)
-        return model, frame(model, self.encoder(model.settings.encoder), situation, names)
+        return model, frame(model, self.encoder(model.settings.encoder), situation, names, several=several)
 
     def _decision_event(self, model: Model, situation: Situation, body: dict[str, Any], at: float) -> Event:
         conversation, turn = self.identity.place(situation.conversation, situation.message_id)

@@ -41,9 +41,10 @@ _log = logging.getLogger(__name__)
 class Options:
     """In endpoints.yml, under `recommend` of the nlg; beside them the loop's settings.
 
-    `source` is the catalogue (a file, a database or an address; `agent.feeds`), `name` the loop's (`items:<name>`), `refresh` how
-    often the source is looked at (seconds), `remember` a slot that is true where somebody lets their tastes be kept
-    for later conversations. `tell`, `dismiss` and `link` are the words on a card's buttons; an empty one has no button.
+    `source` is the catalogue (a file, a database or an address; `agent.feeds`), `name` the loop's (`items:<name>`),
+    `refresh` how often the source is looked at (seconds), `remember` a slot that is true where somebody lets their
+    tastes be kept for later conversations. `tell`, `dismiss` and `link` are the words on a card's buttons; an empty
+    one has no button.
     """
 
     source: str

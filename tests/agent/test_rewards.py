@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import InvalidInput
 from agent.log import Event
-from agent.rewards import SIGNALS, Rules, earned, signal
+from agent.rewards import SIGNALS, Rules, earned, looked_at, signal
 from policies.types import Reward
 
 
@@ -30,7 +32,7 @@ def corrected(target: str, value: float) -> Event:
 @pytest.mark.parametrize("found", SIGNALS.values(), ids=list(SIGNALS))
 def test_every_signal_runs_from_0_to_1(found):
     assert found.scaled(found.worst) == 0.0
-    assert found.scaled(found.best) == 1.0
+    assert found.scaled(found.best if math.isfinite(found.best) else 12.5) == 1.0
     for wrong in (min(found.worst, found.best) - 1, max(found.worst, found.best) + 1, float("nan"), float("inf")):
         with pytest.raises(InvalidInput, match=f"signal '{found.name}'"):
             found.scaled(wrong)
@@ -149,12 +151,10 @@ def test_feedback_dates_from_when_it_was_given():
 
 
 outcomes = st.builds(
-    lambda n, name, share: outcome(
-        f"o{n}", name, round(SIGNALS[name].worst + share * (SIGNALS[name].best - SIGNALS[name].worst))
-    ),
+    lambda n, name, best: outcome(f"o{n}", name, min(SIGNALS[name].best if best else SIGNALS[name].worst, 99.0)),
     st.integers(0, 5),
     st.sampled_from(sorted(SIGNALS)),
-    st.sampled_from([0.0, 1.0]),
+    st.booleans(),
 )
 
 
@@ -165,3 +165,34 @@ def test_a_reward_is_a_share_of_a_whole(events):
     if found is not None:
         assert 0.0 <= found.value <= 1.0
         assert 0.0 < found.weight <= 1.0
+
+
+@given(st.floats(0.0, 1e6), st.floats(0.01, 1e6))
+def test_an_amount_of_money_earns_its_share_up_to_what_counts_as_all(amount, money):
+    found = signal("bought").scaled(amount, money=money)
+    assert found == pytest.approx(min(1.0, amount / money))
+    assert signal("bought").scaled(amount) == float(amount > 0.0)
+
+
+def test_what_a_signal_is_worth_is_what_its_best_value_earns():
+    rules = Rules(worth={"click": 0.4}, money=50.0)
+    assert earned([outcome("o1", "click", 1)], rules).value == pytest.approx(0.4)
+    assert earned([outcome("o1", "click", 1), outcome("o2", "bought", 20.0)], rules).value == pytest.approx(0.4)
+    assert earned([outcome("o1", "click", 1), outcome("o2", "bought", 40.0)], rules).value == pytest.approx(0.8)
+    half = earned([outcome("o1", "bought", 50.0), corrected("o1", 25.0)], rules)
+    assert half.value == pytest.approx(0.5)
+
+
+def test_what_comes_after_the_window_comes_of_something_else():
+    rules = Rules(window=10.0, default=Reward(0.0, 1.0))
+    late = outcome("o1", "bought", 9.0, at=111.0)
+    assert earned([late, EXPIRED], rules, since=100.0) == earned([ACTIVATED, EXPIRED], rules, since=100.0)
+    assert earned([late, EXPIRED], rules, since=101.0).value == 1.0
+
+
+@given(st.floats(0.01, 1.0), st.floats(0.02, 0.98))
+def test_weighing_what_was_passed_over_by_whether_it_was_looked_at_is_unbiased(examination, reacting):
+    """Of n shown, n e r react and weigh 1; the others weigh as much as were looked at: the mean is r."""
+    passed = (1.0 - examination * reacting) * looked_at(examination, reacting)
+    assert examination * reacting / (examination * reacting + passed) == pytest.approx(reacting)
+    assert looked_at(1.0, reacting) == pytest.approx(1.0)
