@@ -206,7 +206,7 @@ def read(payload):
 def test_what_is_said_is_read_in_its_thread():
     def found(*given, **more):
         (one,) = read(said_by("U1", *given, **more))
-        return (one.conversation, one.text) if isinstance(one, Message) else one
+        return (one.conversation, one.asked) if isinstance(one, Message) else one
 
     assert found("D1", "Where is it &amp; &lt;when&gt;?") == ("D1", "Where is it & <when>?")
     assert found("D1", "and now?", thread_ts="1.000001") == ("D1:1.000001", "and now?")

@@ -368,7 +368,7 @@ def worker(tmp_path):
         made.mailbox.sent(parcel, f"SM{parcel.id}")
         return parcel
 
-    yield Worker(made, None), sent
+    yield Worker(made), sent
     log.close()
 
 

@@ -100,6 +100,7 @@ def test_a_conversation_is_kept_streamed_and_resumed(visit, visits):
         assert {
             a.status_code for a in pool.map(lambda _: visit.post("messages", id="1", text=QUESTION), range(10))
         } == {202}
+    visit.history(2)  # answered
     assert visit.post("messages", id="2", text="/restart").status_code == 202  # no visitor commands the assistant
     asked, answered, again, more = visit.history(4)[:4]
     assert [entry["by"] for entry in (asked, answered, again, more)] == ["visitor", "bot", "visitor", "bot"]

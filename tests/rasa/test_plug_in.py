@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.rasa, pytest.mark.slow]
 WORDINGS = ["Hey! How are you?", "Good to see you. How is it going?"]
 SAYINGS = ["hello", "I am sad", "yes", "bye", "are you a bot?", "hi", "I feel great"]
 # Fewer rounds than Rasa trains by default: this small talk is learned long before.
-EPOCHS = {"DIETClassifier": 30, "ResponseSelector": 1, "TEDPolicy": 5}
+EPOCHS = {"DIETClassifier": 30, "ResponseSelector": 1, "TEDPolicy": 5, "UnexpecTEDIntentPolicy": 2}
 
 
 def project(folder: Path) -> Path:
