@@ -75,15 +75,8 @@ def _report(source: str, found: Any) -> dict[str, Any]:
 @contextmanager
 def _counted() -> Iterator[Callable[[str, int, int], None]]:
     """Counts rows on stderr, where somebody looks."""
-    with _err.status("rows …") if _err.is_terminal else _Quiet() as status:
+    if not _err.is_terminal:
+        yield lambda *_: None
+        return
+    with _err.status("rows …") as status:
         yield lambda stage, done, _: status.update(f"{done:,} {stage} …")
-
-
-class _Quiet:
-    def __enter__(self) -> _Quiet:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def update(self, text: str) -> None:
-        """Nobody looks."""

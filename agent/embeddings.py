@@ -197,7 +197,7 @@ def _write(path: Path, parts: Sequence[tuple[Embedded, Tensor]], *, encoder: str
             stream.write(struct.pack("<Q", len(header)) + header)
             for tensors in ([part.refs for part, _ in parts], [part.vectors for part, _ in parts]):
                 for tensor, (_, rows) in zip(tensors, parts, strict=True):
-                    for block in torch.split(rows, _BLOCK):  # type: ignore[no-untyped-call]
+                    for block in torch.split(rows, _BLOCK):
                         stream.write(tensor[block].numpy().tobytes())
             stream.flush()
             os.fsync(stream.fileno())

@@ -37,7 +37,7 @@ Mark = tuple[Any, ...]
 class Reading:
     """A source as it was at one time. Two readings of the same mark hold the same rows.
 
-    `rows` can be gone through once, and must be gone through or closed: a file stands open meanwhile. Going through
+    `rows` can be gone through once; whoever has read must go through them, since a file may stand open. Going through
     them raises SourceUnavailable or InvalidInput where the rest cannot be read.
     """
 
@@ -78,14 +78,17 @@ class File(Source):
     def read(self, *, unless: Mark | None = None) -> Reading | None:
         """Read it now; None where size and time of the file are as they were."""
         try:
-            stream = self.path.open("rb")
+            mark = _file_mark(self.path.stat())
         except OSError as error:
             raise _unreadable(self.path, error) from error
-        mark = _file_mark(os.fstat(stream.fileno()))
-        if mark == unless:
-            stream.close()
-            return None
-        return Reading(_rows(stream, str(self.path), form_of(self.path.suffix, stream)), mark)
+        return None if mark == unless else Reading(self._rows(), mark)
+
+    def _rows(self) -> Iterator[Row | Problem]:
+        try:
+            stream = self.path.open("rb")
+            yield from _rows(stream, str(self.path), form_of(self.path.suffix, stream))
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
 
 
 @dataclass(frozen=True)
@@ -224,10 +227,7 @@ def _is_database(path: Path) -> bool:
 def _rows(stream: IO[bytes], where: str, form: str) -> Iterator[Row | Problem]:
     """The rows of a stream, which is closed after the last."""
     with stream:
-        try:
-            yield from rows_of(stream, where=where, form=form)
-        except OSError as error:
-            raise SourceUnavailable(f"{where}: {error.strerror or error}") from error
+        yield from rows_of(stream, where=where, form=form)
 
 
 def _decoded(number: int, columns: list[str], values: tuple[Any, ...]) -> Row | Problem:
