@@ -61,8 +61,10 @@ class Embeddings:
         `texts` may make a text when it is asked for: each is asked for once or twice. `progress` is called with
         "embedding", how many are done, and how many there are to do.
         """
+        if not len(texts):
+            return _NONE.vectors
         digests = [bytes.fromhex(reference(text)) for text in texts]
-        refs = torch.frombuffer(bytearray(b"".join(digests)), dtype=torch.int64).view(-1, 2) if digests else _NONE.refs
+        refs = torch.frombuffer(bytearray(b"".join(digests)), dtype=torch.int64).view(-1, 2)
         if torch.equal(refs, self._held.refs):
             return self._held.vectors
         known = [self._held, self._read()]
