@@ -168,7 +168,7 @@ while True:
 
 @pytest.mark.slow
 def test_killed_while_it_writes_it_leaves_a_sound_file(tmp_path):
-    for tenths in range(1, 7):
+    for tenths in (1, 2, 4):
         writing = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         assert writing.stdout is not None
         with writing.stdout:

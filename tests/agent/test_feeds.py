@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import InvalidInput, SourceUnavailable
+from agent.catalogue import Catalogue
+from agent.errors import InvalidInput, RejoinderError, SourceUnavailable
 from agent.feeds import Database, Feed, File, source_of
 from agent.rows import Problem, Row
+from tests.agent.conftest import HashEncoder
 
 CSV = b"id,title\n1,Oat mug\n2,Barn lantern\n"
 LONG_AGO = 1_600_000_000
@@ -30,7 +32,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.body = CSV
         self.status = 200
-        self.headers = {"Content-Type": "text/csv", "ETag": '"one"'}
+        self.headers: dict[str, str] = {"Content-Type": "text/csv", "ETag": '"one"'}
         self.pause = 0.0  # seconds between two bytes
         self.promised = 0  # bytes more than are sent
         self.asked: list[dict[str, str]] = []
@@ -279,3 +281,22 @@ def test_a_server_that_is_not_there_is_named_without_its_keys():
     with pytest.raises(SourceUnavailable) as refused:
         source_of(f"http://ann:secret@127.0.0.1:{port}/feed?key=secret").read()
     assert str(refused.value) == f"http://127.0.0.1:{port}/feed: cannot be reached"
+
+
+def test_a_catalogue_keeps_what_it_had_while_its_feed_fails(server, tmp_path):
+    catalogue = Catalogue("shop", server.address, encoder=HashEncoder("hash"), folder=tmp_path)
+    catalogue.load()
+    shelf = catalogue.shelf()
+    for trouble in ({"status": 503}, {"promised": 9}, {"body": b"", "headers": {"ETag": "new"}}):
+        before = {name: getattr(server, name) for name in trouble}
+        vars(server).update(trouble | {"headers": trouble.get("headers", {})})
+        with pytest.raises(RejoinderError):
+            catalogue.refresh()
+        assert catalogue.shelf() is shelf
+        vars(server).update(before | {"headers": {"ETag": '"one"'}})
+    assert catalogue.refresh().unchanged == 2
+    assert "If-None-Match" in server.asked[-1]
+    server.headers = {"ETag": '"two"'}
+    server.body = CSV.replace(b"1,Oat mug\n", b"3,Bee house\n")
+    report = catalogue.refresh()
+    assert (report.added, report.removed, report.unchanged) == (("3",), ("1",), 1)
