@@ -59,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(it.body) + it.promised))
         self.end_headers()
         try:
-            for i in range(0, len(it.body), 1 if it.pause else len(it.body)):
+            for i in range(0, len(it.body), 1 if it.pause else max(1, len(it.body))):
                 self.wfile.write(it.body[i:] if not it.pause else it.body[i : i + 1])
                 time.sleep(it.pause)
         except OSError:
