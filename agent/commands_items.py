@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+
+if TYPE_CHECKING:  # torch takes seconds to import, and every command imports this
+    from agent.catalogue import Gathered
 
 _err = Console(stderr=True)
 _out = Console()
@@ -56,7 +59,7 @@ def check(source: str, as_json: bool) -> None:
     print_report(_out, {**report, **{name: len(report[name]) for name in ("categories", "problems", "warnings")}})
 
 
-def _report(source: str, found: Any) -> dict[str, Any]:
+def _report(source: str, found: Gathered) -> dict[str, Any]:
     loaded = found.items.values()
     categories: dict[str, int] = {}
     for item in loaded:

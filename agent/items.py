@@ -111,7 +111,7 @@ class Item:
         found = {f"category:{part.strip().lower()}": 1.0 for part in self.category.split(">") if part.strip()}
         for name, value in self.attributes.items():
             values = value if isinstance(value, tuple) else (value,)
-            found |= {f"{name}:{word}": 1.0 for word in map(_cue, values) if word}
+            found |= {f"{name.lower()}:{word}": 1.0 for word in map(_cue, values) if word}
         if self.price_band:
             found[f"price:{self.price_band}"] = 1.0
         return found

@@ -131,7 +131,7 @@ def test_cues_are_small_letters_and_leave_prose_and_numbers_out():
     assert found.cues == dict.fromkeys(
         ["category:kitchen", "category:mugs", "material:wool", "material:linen", "vegan:no"], 1.0
     )
-    assert Item("1", "t", price_band="low").cues == {"price:low": 1.0}
+    assert Item("1", "t", price_band="low", attributes={"Hue": "Red"}).cues == {"hue:red": 1.0, "price:low": 1.0}
 
 
 def test_of_two_columns_for_one_field_the_foremost_counts_and_the_other_is_an_attribute():
