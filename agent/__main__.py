@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from agent.commands_items import items
 from agent.errors import InvalidInput, RejoinderError
 from agent.importance import WINDOW
 from agent.settings import HOME_VARIABLE, LoopSettings, home
@@ -257,6 +258,9 @@ def verify(as_json: bool) -> None:
         _out.print("\nlog and model agree" if report["ok"] else f"\n{len(report['problems'])} problems")
     if not report["ok"]:
         raise SystemExit(1)
+
+
+cli.add_command(items)
 
 
 def main() -> None:

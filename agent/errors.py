@@ -29,3 +29,7 @@ class LogUnavailable(RejoinderError):
 
 class ModelMissing(RejoinderError):
     """A model (the encoder's or the assistant's) is not where it should be."""
+
+
+class SourceUnavailable(RejoinderError):
+    """A catalogue's source cannot be read now; what was loaded from it before stays."""
