@@ -203,9 +203,9 @@ def slate_bodies(
         left = layout.eligible(eligible, above)
         barred = [why or (None if free else "not here") for why, free in zip(framed.barred, left, strict=True)]
         here = replace(framed, candidates=_eligible(framed.candidates, left), barred=barred)
-        body = body_of(here, choice, learner, seed=position_seed(seed, position), live=live, limits=limits)
-        held = {"slate": slate, "position": position, "above": above, "examination": looked_at(position)}
-        bodies.append({**body, "abstained": False, "slate": slates.body_of(layout, **held)})
+        body = body_of(here, choice, learner, seed=int(position_seed(seed, position)), live=live, limits=limits)
+        where = slates.body_of(layout, slate=slate, position=position, above=above, examination=looked_at(position))
+        bodies.append({**body, "abstained": False, "slate": where})
         limits = limits and limits.after(choice.scores, left, choice.index)
         above = [*above, choice.index]
     return bodies

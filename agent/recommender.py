@@ -84,14 +84,14 @@ class Recommender:
             LogUnavailable: the decisions cannot be logged.
         """
         (stock, index), overview = self._current(), self._service.overview(self.loop)
-        states = {reply.id: reply.state for reply in overview.candidates if reply.id in stock.places}
+        states = {reply.id: reply.state for reply in overview.candidates if reply.id in stock.shelf.places}
         barred = [id for id, state in states.items() if state in ("blocked", "disabled")]
         allowed = stock.allowed(wanted, without=[*barred, *wanted.seen])
         if not bool(allowed.any()):
             allowed = stock.allowed(wanted, without=barred)
         query = self._query(situation, wanted, stock, overview.settings)
         places, _ = index.nearest(query, n=RETRIEVED, allowed=allowed)
-        pinned = [id for id, state in states.items() if state == "pinned" and bool(allowed[stock.places[id]])]
+        pinned = [id for id, state in states.items() if state == "pinned" and bool(allowed[stock.shelf.places[id]])]
         ids = list(dict.fromkeys([*(stock.shelf.order[place] for place in places.tolist()), *pinned]))
         if not ids:
             return []
@@ -119,13 +119,14 @@ class Recommender:
         rows = self._service.encoder(settings.encoder).encode(said)
         query = blend(rows, [settings.history ** (len(said) - 1 - age) for age in range(len(said))])
         for ids, weight in ((wanted.like, 1.0), (wanted.dismissed, -_UNLIKE)):
-            if vectors := [stock.vector(id).double() for id in ids if id in stock.places]:
+            if vectors := [stock.vector(id).double() for id in ids if id in stock.shelf.places]:
                 query = query + weight * torch.stack(vectors).mean(0)
         return unit(query).float()
 
     def _make_known(self, ids: Sequence[str], stock: Stock, encoder: str) -> None:
         """Have the loop know the items as they are now."""
-        replies = [Reply(id, (item.text,), item.cues) for id in ids if (item := stock.shelf.items[id])]
+        items = [stock.shelf.items[id] for id in ids]
+        replies = [Reply(item.id, (item.text,), item.cues) for item in items]
         self._service.reconcile(self.loop, replies, who="catalogue", encoder=_Shelved(encoder, stock, ids))
 
 
@@ -142,7 +143,7 @@ class _Shelved:
 
 def _likeness(ids: Sequence[str], wanted: Wishes, stock: Stock) -> Mapping[str, float]:
     """The highest cosine of each item with one that others should be like, in [0, 1]."""
-    models = [stock.vector(id) for id in wanted.like if id in stock.places]
+    models = [stock.vector(id) for id in wanted.like if id in stock.shelf.places]
     if not models:
         return dict.fromkeys(ids, 0.0)
     rows = torch.stack([stock.vector(id) for id in ids])

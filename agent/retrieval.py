@@ -154,7 +154,9 @@ class Index:
         if allowed is None:
             return None
         if allowed.dtype != torch.bool or allowed.shape != (len(self),):
-            raise InvalidInput(f"nearest: allowed is {allowed.dtype} {tuple(allowed.shape)}, expected bool ({len(self)},)")
+            raise InvalidInput(
+                f"nearest: allowed is {allowed.dtype} {tuple(allowed.shape)}, expected bool ({len(self)},)"
+            )
         return allowed.to(self.vectors.device)
 
     def _wants_graph(self, kind: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from functools import cached_property
 
 import torch
@@ -25,11 +25,6 @@ class Stock:
         self._ages = torch.tensor([item.minimum_age for item in items], dtype=torch.int16)
 
     @cached_property
-    def places(self) -> Mapping[str, int]:
-        """Where each item is, by its id."""
-        return {id: place for place, id in enumerate(self.shelf.order)}
-
-    @cached_property
     def vocabulary(self) -> Vocabulary:
         """The words for what the items are."""
         return Vocabulary(self._cues)
@@ -48,13 +43,13 @@ class Stock:
         if wanted.lowest > 0.0 or wanted.highest < math.inf:  # a price that nobody knows is in no bounds
             allowed &= (self._prices >= _float32(wanted.lowest)) & (self._prices <= _float32(wanted.highest))
         places = [place for cue in wanted.dislikes for place in self._cues.get(cue, ())]
-        places += [self.places[id] for id in (*wanted.dismissed, *without) if id in self.places]
+        places += [self.shelf.places[id] for id in (*wanted.dismissed, *without) if id in self.shelf.places]
         allowed[places] = False
         return allowed
 
     def vector(self, id: str) -> Tensor:
         """An item's embedding (d,)."""
-        row: Tensor = self.shelf.vectors[self.places[id]]
+        row: Tensor = self.shelf.vectors[self.shelf.places[id]]
         return row
 
 

@@ -132,8 +132,8 @@ class Recommendations:
                     options.name, options.source, encoder=encoder(self._settings.encoder), folder=folder
                 )
                 report = catalogue.load()
-                for place, problem in report.problems:
-                    _log.warning("the catalogue %s, %s: %s", options.source, place, problem)
+                for line, problem in report.problems:
+                    _log.warning("the catalogue %s, line %s: %s", options.source, line, problem)
                 self._recommender = Recommender(service, catalogue, self._settings)
                 self._catalogue, self._looked = catalogue, time.monotonic()
             elif self._catalogue is not None and time.monotonic() > self._looked + self._options.refresh:
@@ -147,10 +147,11 @@ class Recommendations:
         self, told: Told, message: dict[str, Any], recommender: Recommender, tracker: DialogueStateTracker
     ) -> list[dict[str, Any]]:
         live, service, person = not self._settings.apprentice, runtime().service(), told.situation.person
-        keeps = person is not None and self._keeps(tracker)
-        wanted = recommender.wishes(told.turns, before=recall(service, recommender.loop, person) if keeps else None)
-        if keeps:
+        if person is not None and self._keeps(tracker):
+            wanted = recommender.wishes(told.turns, before=recall(service, recommender.loop, person))
             remember(service, recommender.loop, person, wanted)
+        else:
+            wanted = recommender.wishes(told.turns)
         slate = self._decided(told, recommender) or recommender.show(told.situation, wanted, live=live)
         if not slate:
             return []
@@ -180,7 +181,8 @@ class Recommendations:
         ]
         if item.link and options.link:
             buttons.append({"title": options.link, "url": item.link, "type": "web_url"})
-        card = {"title": item.title, "subtitle": summary(item), "image_url": item.image, "buttons": buttons}
+        card: dict[str, Any] = {"title": item.title, "subtitle": summary(item), "image_url": item.image}
+        card["buttons"] = buttons
         if item.link:
             card["default_action"] = {"type": "web_url", "url": item.link}
         return {**{name: value for name, value in card.items() if value}, "decision_id": shown.decision.id}
