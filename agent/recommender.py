@@ -26,14 +26,14 @@ from agent.stock import Stock
 from agent.wishes import Turn, Wishes, wishes
 
 # What is chosen among: enough for the bandit to differ from the retrieval, few enough to score at once.
-RETRIEVED = 60
+RETRIEVED = 40
 # How much an item that was turned down counts against one that was liked (Rocchio, Relevance feedback, 1971).
 _UNLIKE = 0.3
-# What an item exactly like one that was liked is expected to earn more.
-_SIMILAR = 0.5
+# How much being like one that was pointed at speaks for an item, in things that were asked for by name.
+_SIMILAR = 3.0
 DEFAULTS = LoopSettings(
     policy="lints",
-    learner={"alpha": 0.1, "parts": "hybrid", "prior_match": 0.2, "feature_scale": 0.0},
+    learner={"alpha": 0.03, "parts": "hybrid", "prior_match": 0.2, "feature_scale": 0.0},
     blocks=(),
     history=0.6,
     wait=1800.0,

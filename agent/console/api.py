@@ -23,6 +23,7 @@ from agent.console.bodies import (
     OutcomeBody,
 )
 from agent.console.views import MOST_ROWS, brief, page_of
+from agent.decision import Decision
 from agent.errors import Conflict, InvalidInput, NoneEligible
 from agent.explain import why
 from agent.importance import WINDOW
@@ -51,19 +52,29 @@ def service_of(request: Request) -> Service:
 def decide(request: Request, body: DecisionBody) -> dict[str, Any]:
     """Choose a candidate. `decision_id` and `chosen` are null when the loop abstains, and `reason` says why.
 
+    With `k` above 1, choose as many to be shown at once, or as there are: `slate` has a decision for each position from
+    the top, its probabilities being those among what is not above it; outcomes are about each of them.
+
     Where abstaining is a candidate of the loop, `chosen` is "abstain" instead, and what others answer is its outcome.
     """
     service = service_of(request)
     if offered := body.offered():
         _add(service, body.loop, offered, update=body.update_candidates)
     try:
+        if body.k > 1:
+            chosen = service.decide_slate(
+                body.loop, body.situation(), candidates=body.names(), k=body.k, seed=body.seed
+            )
+            return {"loop": body.loop, "slate_id": chosen[0].slate, "slate": [_told(decision) for decision in chosen]}
         decision = service.decide(body.loop, body.situation(), candidates=body.names(), seed=body.seed)
     except NoneEligible as error:
         if body.candidates is not None:  # then the caller can name others
             raise
         return _abstained(body.loop, str(error))
-    if decision is None:
-        return _abstained(body.loop, _BELOW)
+    return _abstained(body.loop, _BELOW) if decision is None else _told(decision)
+
+
+def _told(decision: Decision) -> dict[str, Any]:
     return {
         "decision_id": decision.id,
         "loop": decision.loop,

@@ -11,6 +11,7 @@ from typing_extensions import Self
 
 from agent.candidates import Reply
 from agent.decision import Situation
+from agent.slates import MOST
 
 LONGEST_ID = 500
 _FAR_OFF = 1e11  # unix seconds: the year 5138; a time in milliseconds lies beyond
@@ -151,9 +152,9 @@ class DecisionBody(_Body):
 
     @validator("k")
     @classmethod
-    def _one(cls, k: int) -> int:
-        if k != 1:
-            raise ValueError(f"one candidate is chosen at a time, slates are not served yet; got {k}")
+    def _few(cls, k: int) -> int:
+        if not 1 <= k <= MOST:
+            raise ValueError(f"must be a whole number from 1 to {MOST}; got {k}")
         return k
 
     @validator("seed")

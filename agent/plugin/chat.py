@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -148,8 +148,17 @@ def _show(message: dict[str, Any], conversation: _Conversation, console: Console
         if text:
             console.print(Text.assemble(("bot  ", "bold green"), str(text)))
     for button in message.get("buttons") or ():
-        conversation.payloads.append(button["payload"])
-        console.print(Text(f"     {len(conversation.payloads)}. {button['title']}"))
+        console.print(Text(f"     {_pressable(button, conversation)}"))
+    for card in message.get("elements") or ():
+        console.print(Text.assemble("     ", (card["title"], "bold"), f"  {card.get('subtitle', '')}"))
+        buttons = [button for button in card.get("buttons") or () if button.get("payload")]
+        console.print(Text(f"       {'   '.join(_pressable(button, conversation) for button in buttons)}"))
+
+
+def _pressable(button: Mapping[str, str], conversation: _Conversation) -> str:
+    """A button with the number by which it is pressed."""
+    conversation.payloads.append(button["payload"])
+    return f"{len(conversation.payloads)}. {button['title']}"
 
 
 async def _close(assistant: Assistant) -> None:

@@ -11,11 +11,15 @@ _ORIGIN = "rejoinder"
 
 @dataclass(frozen=True)
 class Button:
-    """Something to press: it says `payload` on the customer's behalf, or opens `url`."""
+    """Something to press: it says `payload` on the customer's behalf, or opens `url`.
+
+    `decision` is that about a recommended item: what pressing it means of that, the assistant records itself.
+    """
 
     title: str
     payload: str = ""
     url: str | None = None
+    decision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -149,9 +153,10 @@ def _links(buttons: Sequence[Button]) -> tuple[Button, ...]:
     return tuple(button for button in buttons if not button.payload)
 
 
-def _buttons(given: Sequence[Mapping[str, Any]]) -> tuple[Button, ...]:
+def _buttons(given: Sequence[Mapping[str, Any]], decision: str | None = None) -> tuple[Button, ...]:
     return tuple(
         Button(
+            decision=decision,
             title=str(button.get("title") or button.get("payload") or ""),
             payload=str(button.get("payload") or ("" if button.get("url") else button.get("title") or "")),
             url=button.get("url") or None,
@@ -166,7 +171,7 @@ def _card(element: Mapping[str, Any]) -> Card:
         subtitle=str(element.get("subtitle") or ""),
         image=element.get("image_url") or element.get("image") or None,
         url=(element.get("default_action") or {}).get("url") or element.get("url") or None,
-        buttons=_buttons(element.get("buttons") or ()),
+        buttons=_buttons(element.get("buttons") or (), element.get("decision_id")),
     )
 
 

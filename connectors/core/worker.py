@@ -290,7 +290,8 @@ class Worker:
         if parcel is not None and parcel.conversation == press.conversation:
             choices = Content.from_body(parcel.body).choices()
             if referred[1] < len(choices):
-                return parcel, choices[referred[1]].payload
+                button = choices[referred[1]]
+                return None if button.decision else parcel, button.payload
         raise InvalidInput(f"a button that was never sent there: {press.choice!r}")
 
     async def _feedback(self, delivery: Delivery, feedback: Feedback) -> bool:

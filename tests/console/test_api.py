@@ -109,6 +109,23 @@ def test_an_outcome_is_corrected_and_taken_back(client: TestClient, decide: Deci
     assert client.patch("/v1/outcomes/e1", json={"value": 2, "who": "lead"}).status_code == 422
 
 
+def test_a_slate_has_a_decision_for_each_position(client: TestClient, service: Service) -> None:
+    candidates = [{"id": f"item{n}", "text": f"Thing number {n}"} for n in range(4)]
+    client.post("/v1/loops/shop", json={"candidates": candidates, "slate": {"strength": 0.5}})
+    body = {"loop": "shop", "context": {"text": "a gift"}, "k": 3, "conversation": "c9", "message_id": "m9"}
+    made = client.post("/v1/decisions", json=body).json()
+    chosen = [decision["chosen"] for decision in made["slate"]]
+    assert len(set(chosen)) == 3
+    for place, decision in enumerate(made["slate"]):
+        assert {decision["probabilities"][id] for id in chosen[:place]} <= {0.0}
+        assert sum(decision["probabilities"].values()) == pytest.approx(1.0)
+        assert service.decision(decision["decision_id"]).body["slate"]["id"] == made["slate_id"]
+    bought = {"decision_id": made["slate"][1]["decision_id"], "signal": "bought", "value": 12.5}
+    assert client.post("/v1/outcomes", json=bought).status_code == 200
+    assert client.get(f"/v1/decisions/{bought['decision_id']}").json()["reward"]["value"] == 1
+    assert client.post("/v1/outcomes", json={**bought, "value": -1}).status_code == 422
+
+
 def test_abstaining_chooses_nothing_and_logs_nothing(client: TestClient, service: Service, decide: Decide) -> None:
     client.post("/v1/loops/shy", json={"threshold": 9.0, "candidates": [{"id": "a", "text": "hello"}]})
     seq = service.log.last_seq()
@@ -172,7 +189,7 @@ WRONG_DECISIONS: list[tuple[Any, int, str]] = [
     ({"loop": "replies", "context": CONTEXT, "candidates": ["nothing"]}, 404, "unknown candidate 'nothing'"),
     ({"loop": "replies", "context": CONTEXT, "candidates": []}, 422, "candidates"),
     ({"loop": "replies", "context": CONTEXT, "candidates": ["track", "track"]}, 422, "twice"),
-    ({"loop": "replies", "context": CONTEXT, "k": 2}, 422, "slates are not served yet"),
+    ({"loop": "replies", "context": CONTEXT, "k": 11}, 422, "k"),
     ({"loop": "replies", "context": CONTEXT, "seed": -1}, 422, "seed"),
     ({"loop": "replies", "context": CONTEXT, "message_id": "m"}, 422, "conversation"),
     ({"loop": "replies", "context": CONTEXT, "surprise": 1}, 422, "surprise"),
