@@ -262,6 +262,10 @@ class LoopBody(_Body):
     default_weight: Number | None = None
     signals: dict[str, Number] | None = None
     csat_decay: Number | None = None
+    worth: dict[str, Number] | None = None
+    money: Number | None = None
+    window: Number | None = None
+    slate: dict[str, Any] | None = None
     share: Number | None = None
     share_floor: Number | None = None
     burst: Number | None = None
