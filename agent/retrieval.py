@@ -1,8 +1,8 @@
 """Retrieval: the items nearest to a query among very many, before a learner chooses from those few.
 
 Exact is one matrix product over all vectors, which is as fast as memory can be read (4 n d bytes: 1.5 GB for 1,000,000
-items of 384 numbers). Past APPROXIMATE_FROM items a graph of neighbours (HNSW: Malkov and Yashunin 2018, by usearch, the
-extra `index`) is searched instead, which reads a few thousand vectors and misses some of the nearest.
+items of 384 numbers). Past APPROXIMATE_FROM items a graph of neighbours (HNSW: Malkov and Yashunin 2018, by usearch,
+the extra `index`) is searched instead, which reads a few thousand vectors and misses some of the nearest.
 
 Either way what is found is compared anew in float64, so that cosines are exact, and an exact answer hangs on neither
 threads, blocks nor device: the true nearest, of equally near ones those of the lowest indices.
@@ -22,7 +22,7 @@ from agent.errors import InvalidInput
 
 #: items past which kind="auto" searches a graph: an exact answer takes more than about 20 ms there on 2 cores.
 APPROXIMATE_FROM = 200_000
-#: how many are fetched from the graph for each one asked for: the nearest by coarse numbers are not quite those by exact.
+#: how many are fetched from the graph for each one asked for: the nearest by coarse numbers are not quite the nearest.
 OVERFETCH = 4
 #: more than this many are never fetched from the graph: where filters leave so few, comparing those is faster.
 MOST_FETCHED = 4096
@@ -105,7 +105,7 @@ class Index:
 
     def _scan(self, queries: Tensor, n: int, allowed: Tensor | None, count: int) -> list[Tensor]:
         """Compare every item allowed, block by block in float32, and keep all that may be among the n nearest."""
-        # A product of unit vectors (d,) in float32 is off by no more than about d / 2^24, whatever the order of its sum.
+        # A product of unit vectors (d,) in float32 is off by no more than about d / 2^24, in whatever order it sums.
         slack = 2.0 * (queries.shape[1] + 8) / 2**24
         some, best = queries.float(), torch.full((len(queries), n), -torch.inf, device=queries.device)
         kept: list[list[tuple[Tensor, Tensor]]] = [[] for _ in queries]
@@ -125,18 +125,18 @@ class Index:
         """Blocks of indices (b,) and products (m, b) with the queries; -inf where not allowed."""
         every = torch.arange(len(self), device=self.vectors.device)
         if allowed is not None and count < _SPARSE * len(self):
-            for places in every[allowed].split(max(_BLOCK // max(self.vectors.shape[1], len(queries)), 1)):
-                yield places, queries @ self.vectors[places].T
+            few = every[allowed]
+            for block in _blocks(len(few), max(self.vectors.shape[1], len(queries))):
+                yield few[block], queries @ self.vectors[few[block]].T
             return
-        for places in every.split(max(_BLOCK // len(queries), 1)):
-            block = slice(int(places[0]), int(places[-1]) + 1)
-            products = queries @ self.vectors[block].T
-            yield places, products if allowed is None else products.masked_fill_(~allowed[block], -torch.inf)
+        for block in _blocks(len(self), len(queries)):
+            products = (self.vectors[block] @ queries.T).T.contiguous()  # in this order the vectors are read once
+            yield every[block], products if allowed is None else products.masked_fill_(~allowed[block], -torch.inf)
 
     def _ranked(self, query: Tensor, places: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """The n nearest among some, by cosines in float64: each row's sum alone, so that equal rows are equal."""
-        size = max(_BLOCK // len(query), 1)
-        cosines = torch.cat([(self.vectors[some].double() * query).sum(dim=1) for some in places.split(size)])
+        blocks = (self.vectors[places[block]].double() for block in _blocks(len(places), len(query)))
+        cosines = torch.cat([(rows * query).sum(dim=1) for rows in blocks])
         order = torch.sort(cosines, descending=True, stable=True).indices[:n]
         return places[order], cosines[order]
 
@@ -148,7 +148,8 @@ class Index:
         lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
         if not bool((lengths.isfinite() & (lengths > 0.0)).all()):
             raise InvalidInput("nearest: a query has no direction (its length is 0, or not finite)")
-        return rows / lengths
+        units: Tensor = rows / lengths
+        return units
 
     def _allowed(self, allowed: Tensor | None) -> Tensor | None:
         if allowed is None:
@@ -190,7 +191,13 @@ def _searched(graph: Any, queries: Tensor, count: int) -> list[Any]:
 def _check_units(vectors: Tensor) -> None:
     if vectors.dim() != 2 or not vectors.shape[1] or not vectors.is_floating_point():
         raise InvalidInput(f"index: {vectors.dtype} {tuple(vectors.shape)}, expected vectors of floats (N, d)")
-    for block in vectors.split(max(_BLOCK // vectors.shape[1], 1)):
-        wrong = ~((torch.linalg.vector_norm(block, dim=1) - 1.0).abs() < 1e-3)
-        if bool(wrong.any()):
-            raise InvalidInput(f"index: {int(wrong.sum())} of {len(block)} rows are not of length 1")
+    for block in _blocks(*vectors.shape):
+        unit = (torch.linalg.vector_norm(vectors[block], dim=1) - 1.0).abs() < 1e-3
+        if not bool(unit.all()):
+            raise InvalidInput(f"index: row {block.start + int((~unit).nonzero()[0])} is not of length 1")
+
+
+def _blocks(rows: int, width: int) -> Iterator[slice]:
+    """Slices of rows of that width, at most _BLOCK numbers each (but at least one row)."""
+    size = max(_BLOCK // width, 1)
+    return (slice(start, start + size) for start in range(0, rows, size))

@@ -125,9 +125,9 @@ def _redundancy(units: Tensor, above: Sequence[int]) -> Tensor:
 def _shifted(scores: Scores, shift: Tensor) -> Scores:
     """Add the part "diversity" (k,) to the scores, on every scale that they have.
 
-    Replicas shift by as much as the estimate, so they differ from it as before. A shift of a reward is none of log-
-    odds: those move to where the model would expect the shifted reward (`_log_odds`), so that the order of the
-    estimates is the same on both scales; their deviation stays.
+    Replicas shift by as much as the estimate, so they differ from it as before. A shift of a reward is none of
+    log-odds: those move to where the model would expect the shifted reward (`_log_odds`), so that estimates within
+    [EDGE, 1 - EDGE] keep on both scales the order that they have after the shift; their deviation stays.
     """
     latent = scores.latent
     if latent is not None:

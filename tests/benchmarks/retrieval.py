@@ -52,14 +52,22 @@ def world(items: int, queries: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def timed(act: Callable[[int], object], times: int) -> dict[str, float]:
-    """Milliseconds of an act that is given its number; the first two, which load and warm, do not count."""
-    taken = []
+    """Milliseconds of an act that is given its number; the first two, which load and warm, do not count.
+
+    cpu_ms is the median of what all threads worked: it tells where the machine is shared with others.
+    """
+    taken, worked = [], []
     for number in range(times + 2):
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), time.process_time()
         act(number)
         taken.append(1000 * (time.perf_counter() - begin))
+        worked.append(1000 * (time.process_time() - before))
     cuts = statistics.quantiles(taken[2:], n=100, method="inclusive")
-    return {"p50_ms": round(cuts[49], 2), "p99_ms": round(cuts[98], 2), "best_ms": round(min(taken[2:]), 2)}
+    return {
+        "p50_ms": round(cuts[49], 2),
+        "p99_ms": round(cuts[98], 2),
+        "cpu_ms": round(statistics.median(worked[2:]), 2),
+    }
 
 
 def memory_mb() -> int:
@@ -83,9 +91,9 @@ def exact(vectors: Tensor, queries: Tensor, times: int) -> dict[str, Any]:
         "floor_p50_ms": floor["p50_ms"],
         "floor_gb_per_s": round(1000 * size / floor["p50_ms"], 1),
         "ratio_to_floor": round(one["p50_ms"] / floor["p50_ms"], 2),
-        "ratio_of_the_best": round(one["best_ms"] / floor["best_ms"], 2),
+        "ratio_to_floor_in_cpu_time": round(one["cpu_ms"] / floor["cpu_ms"], 2),
         "nine_tenths_allowed": filtered,
-        "ms_per_query_of_16": round(many["p50_ms"] / 16, 2),
+        "per_query_of_16": {"p50_ms": round(many["p50_ms"] / 16, 2), "cpu_ms": round(many["cpu_ms"] / 16, 2)},
     }
 
 
