@@ -69,7 +69,8 @@ class Assistant:
 def project(root: Path, folder: Path, credentials: Mapping[str, Any]) -> Path:
     """The folder of a project like the shipped one, with channels of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "endpoints.yml").write_text((root / "training_data/endpoints.yml").read_text())
+    for name in ("endpoints.yml", "catalogue.csv"):
+        (folder / name).write_text((root / "training_data" / name).read_text())
     (folder / "credentials.yml").write_text(yaml.safe_dump(json.loads(json.dumps(credentials))))
     return folder
 

@@ -48,7 +48,7 @@ class RasaServer:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.log = folder / "server.log"
-        self._folder = folder
+        self._folder, self._project = folder, project
         self._command = [sys.executable, "-m", "rasa", "run", "-i", "127.0.0.1", "--port", str(self.port)]
         # Without a model, Rasa starts only to be given one by its API.
         self._command += ["--enable-api"] if model is None else ["--model", str(model)]
@@ -63,7 +63,7 @@ class RasaServer:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._folder,
-                env=environment(self.home),
+                env={**environment(self.home), "REJOINDER_PROJECT": str(self._project)},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
