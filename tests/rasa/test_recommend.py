@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 pytest.importorskip("rasa")
 
+from agent.errors import InvalidInput
 from agent.log import Event, LearningLog
+from agent.plugin.recommend import Options
 from agent.service import Service
 from tests.rasa.server import RasaServer, environment
 
@@ -166,3 +169,17 @@ def test_in_the_terminal_cards_are_listed_and_why_takes_the_slate_apart(root, sh
     why = done.stdout.split("/why")[1].split("none of these")[0]
     assert why.count("loop items:shop") == 3
     assert "diversity" in why
+
+
+def test_the_readmes_lines_are_taken_and_wrong_ones_are_refused(root):
+    section = (root / "README.md").read_text(encoding="utf-8").split("## Recommend items")[1].split("\n## ")[0]
+    block = re.search(r"^```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[1]
+    given = yaml.safe_load(block.replace("# refresh", "refresh").replace("# remember", "remember"))["nlg"]["recommend"]
+    options, loop = Options.of(given, where="README")
+    assert (Path(options.source).name, options.refresh, options.remember) == ("catalogue.csv", 60, "keep_tastes")
+    assert loop.slate["k"] == 3
+    slate = yaml.safe_load(re.search(r"`(slate: \{.*?\})`", section)[1])
+    assert Options.of({**given, **slate}, where="README")[1].slate["most"] == 2
+    for wrong in ({}, {"source": 3}, {**given, "refresh": "often"}, {**given, "slate": {"k": 0}}, {**given, "hue": 1}):
+        with pytest.raises(InvalidInput, match="README"):
+            Options.of(wrong, where="README")
