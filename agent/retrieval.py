@@ -72,11 +72,11 @@ class Index:
         Raises:
             InvalidInput: for shapes that do not fit, numbers that are not finite, or n < 1.
         """
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        if n != int(n) or n < 1:
             raise InvalidInput(f"nearest: n {n!r} is not a whole number from 1 on")
         queries, allowed = self._queries(query), self._allowed(allowed)
         count = len(self) if allowed is None else int(allowed.sum())
-        n = min(n, count)
+        n = min(int(n), count)
         if n == 0:
             none = torch.zeros(*query.shape[:-1], 0, dtype=torch.int64, device=self.vectors.device)
             return none, none.double()
@@ -100,7 +100,7 @@ class Index:
         return places
 
     def _permitted(self, places: Tensor, allowed: Tensor | None) -> Tensor:
-        places = places[places < len(self)].unique()
+        places = torch.sort(places[places < len(self)]).values
         return places if allowed is None else places[allowed[places]]
 
     def _scan(self, queries: Tensor, n: int, allowed: Tensor | None, count: int) -> list[Tensor]:
