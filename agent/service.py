@@ -281,7 +281,7 @@ class Service(Reports):
             settings, seed = SlateSettings.of(model.settings.slate), secrets.randbits(53) if seed is None else seed
             live, now = live and not model.settings.apprentice, self._clock()
             ids = [candidate.id for candidate in framed.candidates]
-            known = {**settings.cues(ids, model.ledger), **(cues or {})}
+            known = {**settings.cues(ids, model.ledger.earned), **(cues or {})}
             framed = framed.with_cues(known)
             pinned = [model.library.get(id).state == "pinned" for id in ids]
             layout = settings.layout([(groups or {}).get(id) for id in ids], pinned)

@@ -7,17 +7,14 @@ was drawn from, and outcomes of its own. Positions of one slate have its id in c
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.errors import InvalidInput
 from policies.slate import Layout
 from policies.types import Candidate
 from policies.types import InvalidInput as Refused
-
-if TYPE_CHECKING:
-    from agent.ledger import Ledger
 
 MOST = 10
 # A candidate's mean reward is moved towards 0 as if so many thumbs down had come first.
@@ -74,9 +71,14 @@ class SlateSettings:
         """What a slate of candidates of these groups must keep to."""
         return Layout(self.diversity, self.strength, tuple(groups), self.most, tuple(pinned))
 
-    def cues(self, ids: Sequence[str], ledger: Ledger) -> dict[str, tuple[float, dict[str, float]]]:
-        """What the feedback so far says of candidates by id, in [0, 1], and how much it speaks for them here."""
-        known = {id: ledger.earned(id) for id in ids}
+    def cues(
+        self, ids: Sequence[str], earned: Callable[[str], tuple[float, float]]
+    ) -> dict[str, tuple[float, dict[str, float]]]:
+        """What the feedback so far says of candidates by id, in [0, 1], and how much it speaks for them here.
+
+        `earned` gives how much feedback stands on one, in thumbs, and its mean reward.
+        """
+        known = {id: earned(id) for id in ids}
         popularity = {id: mean * weight / (weight + _DOUBT) for id, (weight, mean) in known.items()}
         novelty = {id: 1.0 / math.sqrt(1.0 + weight) for id, (weight, _) in known.items()}
         found = {"popularity": (self.popularity, popularity), "novelty": (self.novelty, novelty)}

@@ -43,14 +43,15 @@ class Options:
 
     `source` is the catalogue (a file, a database or an address; `agent.feeds`), `name` the loop's (`items:<name>`),
     `refresh` how often the source is looked at (seconds), `remember` a slot that is true where somebody lets their
-    tastes be kept for later conversations. `tell`, `dismiss` and `link` are the words on a card's buttons; an empty
-    one has no button.
+    tastes be kept for later conversations, `age` a slot with the customer's age (years). `tell`, `dismiss` and `link`
+    are the words on a card's buttons; an empty one has no button.
     """
 
     source: str
     name: str = "shop"
     refresh: float = 60.0
     remember: str = ""
+    age: str = ""
     tell: str = "Tell me more"
     dismiss: str = "Not for me"
     link: str = "See it in the shop"
@@ -152,6 +153,9 @@ class Recommendations:
             remember(service, recommender.loop, person, wanted)
         else:
             wanted = recommender.wishes(told.turns)
+        age = tracker.get_slot(self._options.age) if self._options.age else None
+        if wanted.age is None and isinstance(age, int | float):
+            wanted = replace(wanted, age=int(age))
         slate = self._decided(told, recommender) or recommender.show(told.situation, wanted, live=live)
         if not slate:
             return []
@@ -288,7 +292,8 @@ def _item(message: UserUttered) -> str | None:
 def summary(item: Item) -> str:
     """An item in a line or two, under its title."""
     first = item.description.split(". ")[0].strip().rstrip(".")
-    return " · ".join(part for part in (priced(item), first) if part)
+    age = f"from {item.minimum_age} years" if item.minimum_age else ""
+    return " · ".join(part for part in (priced(item), age, first) if part)
 
 
 def priced(item: Item) -> str:
