@@ -167,13 +167,14 @@ def test_the_slack_is_about_rewards_and_not_about_diversity(kind):
 
 
 def test_rivals_are_ordered_by_the_reward_expected_of_them():
-    rows = torch.tensor([[1.0, 0.0], [1.0, -0.1], [0.5, 1.0]])
+    rows = torch.tensor([[1.0, 0.0], [1.0, -0.1], [0.5, 1.0], [0.0, 1.0]])
     learner, candidates = policies.create("greedy"), candidates_of(rows)
     context, layout = Context([1.0, 0.3]), Layout("mmr", 1.0)
     first, second = learner.choose_slate(context, candidates, k=2, seed=0, layout=layout)
-    assert (first.index, second.index) == (0, 2)
-    assert [rival.id for rival in first.offer(candidates).rivals] == ["1", "2"]
-    assert [rival.id for rival in second.offer(candidates).rivals] == ["0", "1"]
+    assert (first.index, second.index) == (0, 3)
+    assert int(second.scores.mean[:3].argmax()) == 2  # the best rival, were diversity a reward
+    assert [rival.id for rival in first.offer(candidates).rivals] == ["1", "2", "3"]
+    assert [rival.id for rival in second.offer(candidates).rivals] == ["0", "1", "2"]
 
 
 # rules
