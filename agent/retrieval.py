@@ -113,7 +113,7 @@ class Index:
             top = products.topk(min(n, products.shape[1]), dim=1).values
             best = torch.cat([best, top], dim=1).topk(n, dim=1).values
             for i, bar in enumerate((best[:, -1] - slack).tolist()):
-                near = ((products[i] >= bar) & (products[i] > -torch.inf)).nonzero().squeeze(1)
+                near = (products[i] >= bar).nonzero().squeeze(1)
                 kept[i].append((places[near], products[i][near]))
         bars = (best[:, -1] - slack).tolist()
         return [

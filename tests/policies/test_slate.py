@@ -167,13 +167,14 @@ def test_the_slack_is_about_rewards_and_not_about_diversity(kind):
 
 
 def test_rivals_are_ordered_by_the_reward_expected_of_them():
-    rows = torch.tensor([[1.0, 0.0], [1.0, -0.1], [0.5, 1.0]])
-    learner, candidates = policies.create("greedy"), candidates_of(rows)
+    rows = torch.tensor([[1.0, 0.0], [1.0, -0.1], [0.5, 1.0], [0.0, 1.0]])
+    learner, candidates = policies.create("greedy", prior_slope=1.0), candidates_of(rows)
     context, layout = Context([1.0, 0.3]), Layout("mmr", 1.0)
     first, second = learner.choose_slate(context, candidates, k=2, seed=0, layout=layout)
-    assert (first.index, second.index) == (0, 2)
-    assert [rival.id for rival in first.offer(candidates).rivals] == ["1", "2"]
-    assert [rival.id for rival in second.offer(candidates).rivals] == ["0", "1"]
+    assert (first.index, second.index) == (0, 3)
+    assert int(second.scores.mean[:3].argmax()) == 2  # the best rival, were diversity a reward
+    assert [rival.id for rival in first.offer(candidates).rivals] == ["1", "2", "3"]
+    assert [rival.id for rival in second.offer(candidates).rivals] == ["0", "1", "2"]
 
 
 # rules
@@ -290,6 +291,9 @@ def test_dpp_sees_a_blend_of_several_and_a_copy_above_says_nothing_new():
     assert part("dpp", rows, [0, 1])[2] == -1.0
     assert part("mmr", rows, [0, 1])[2] == pytest.approx(-math.sqrt(0.5))
     torch.testing.assert_close(part("dpp", rows, [0, 4]), part("dpp", rows, [0]))
+    rows = vectors(8, 1)
+    rows[1] = rows[0] * 3.7  # a copy but for rounding, which points anywhere
+    torch.testing.assert_close(part("dpp", rows, [0, 1]), part("dpp", rows, [0]))
 
 
 def test_candidates_without_a_vector_are_like_no_other():
