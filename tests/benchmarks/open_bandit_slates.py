@@ -272,10 +272,15 @@ def conclusion(random_log: Log, bts_log: Log, values: list[Value]) -> list[str]:
 
 def _ahead(one: Log, other: Log) -> tuple[float, float, float]:
     """How many clicks a slate more one log's policy earned than another's, each in its own log."""
-    terms = [log.clicks * _parts(log)[-1][2] / len(log.clicks) * sign for log, sign in ((one, 1.0), (other, -1.0))]
+    terms, gain = [], 0.0
+    for log, sign in ((one, 1.0), (other, -1.0)):
+        scaled = log.clicks * _parts(log)[-1][2]
+        gain += sign * float(scaled.mean())
+        # Around its own log's mean: which log a row is of is not drawn.
+        terms.append(sign * (scaled - scaled.mean()) / len(scaled))
     joined = torch.cat(terms)
-    groups = torch.cat([one.groups, other.groups + len(one.contexts)])
-    return _interval(joined * len(joined), groups)
+    _, low, high = _interval(joined * len(joined), torch.cat([one.groups, other.groups + len(one.contexts)]))
+    return gain, gain + low, gain + high
 
 
 def table(values: list[Value]) -> Table:

@@ -27,13 +27,11 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -253,11 +251,11 @@ KINDS: dict[str, Kind] = {
     "similarity": Kind("drawn", {"nearest": True}),
     "popularity": Kind("popular"),
     "lints shared": Kind("ours", {"policy": "lints", **SHARED, "alpha": 0.1}),
-    "linucb shared": Kind("ours", {"policy": "linucb", **SHARED, "alpha": 0.2}),
-    "linucb_hybrid": Kind("ours", {"policy": "linucb_hybrid", "alpha": 0.2}),
-    "lints hybrid": Kind("ours", {"policy": "lints", "parts": "hybrid", "alpha": 0.1}),
-    "mab2rec linucb": Kind("mab2rec", {"policy": "LinUCB", "alpha": 0.3}),
-    "mab2rec lints": Kind("mab2rec", {"policy": "LinTS", "alpha": 0.1}),
+    "linucb shared": Kind("ours", {"policy": "linucb", **SHARED, "alpha": 0.4}),
+    "linucb_hybrid": Kind("ours", {"policy": "linucb_hybrid", "alpha": 0.1}),
+    "lints hybrid": Kind("ours", {"policy": "lints", "parts": "hybrid", "alpha": 0.03}),
+    "mab2rec linucb": Kind("mab2rec", {"policy": "LinUCB", "alpha": 0.1}),
+    "mab2rec lints": Kind("mab2rec", {"policy": "LinTS", "alpha": 0.03}),
     "best": Kind("best"),
 }
 HANDLINGS = ("posterior", "ignored", "scaled")

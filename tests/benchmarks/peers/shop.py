@@ -142,8 +142,7 @@ def play(player: Player, shop: Shop, world: World) -> dict[str, Any]:
             for shopper, slate, happened in zip(shoppers, shown[done:], clicks[done:], strict=False):
                 shopper.clicked(np.array(slate)[happened > 0])
             if hasattr(player, "relevance") and done >= 0.8 * world.slates:
-                for v in visits[::5]:
-                    errors.append(np.square(player.relevance(v) - v.pleasing[v.retrieved]).mean())
+                errors += [np.square(player.relevance(v) - v.pleasing[v.retrieved]).mean() for v in visits[::5]]
             done += len(visits)
             if done >= world.slates:
                 break
