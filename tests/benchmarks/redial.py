@@ -7,7 +7,8 @@ is accepted if the seeker's words until the next recommendation hold the act ACC
 ACC; those neither (only seen, or not known) are left out. A pair is a film accepted and one turned down in one
 dialogue. Both are scored from the same words: the dialogue before the first of the two was named, so neither the answer
 to either, nor that acceptances come late, can tell. A figure is the share of pairs in which the accepted film
-scores higher (ties count half): chance is 0.5. Intervals (95 %) resample dialogues.
+scores higher (ties count half): chance is 0.5. Intervals (95 %) resample dialogues. "named later" is no way to score, for it
+knows what came after: it tells how much of a figure may be the order in which people recommend.
 
 The context is encoded as the product does, the seeker's last messages with falling weights; a film's text is its title.
 A learner knows of other dialogues, never of the pair's own: folds are of dialogues, and settings are chosen on the
@@ -22,10 +23,11 @@ import argparse
 import json
 import math
 import re
+import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,9 @@ YEAR = re.compile(r"\((\d{4})\)")
 RECOMMENDS, ACCEPTS, TURNS_DOWN = {"REC-S", "REC-E"}, {"ACC"}, {"REJ", "CRI-F"}
 LIKES = {"PRO", "SEE", "IQU", "ACC", "CRI-C"}  # what seekers say when they name films they like
 SETTINGS = LoopSettings(history=0.5)
-FEATURE = 0.3
+LATER = "named later"
+#: what a feature is multiplied by on either side, and the length that both vectors are filled up to.
+FEATURE, LENGTH = 0.3, 2.0
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,23 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
 
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A film at a moment: the context's vector and the title's, (d,) each, and the film's features."""
+
+    film: str
+    context: np.ndarray
+    title: np.ndarray
+    features: Mapping[str, float]
+
+
+PLAIN: dict[str, Callable[[Row], float]] = {
+    "similarity": lambda row: float(row.context @ row.title),
+    "popularity": lambda row: row.features["named"],
+    "acceptance so far": lambda row: row.features["taken"],
+}
+
+
 @dataclass(eq=False)
 class Films:
     """Titles and the embeddings of all texts: what turns words into vectors and features."""
@@ -210,10 +231,14 @@ class Films:
         """The context's vector (d,)."""
         return _unit(sum(weight * self.of(text) for text, weight in now.said))
 
-    def features(self, now: Moment, film: str, lore: Lore) -> dict[str, float]:
+    def row(self, now: Moment, film: str, lore: Lore) -> Row:
+        """A film at a moment, by what some dialogues tell of films."""
+        context = self.context(now)
+        return Row(film, context, self.title(film), self._features(context, now, film, lore))
+
+    def _features(self, context: np.ndarray, now: Moment, film: str, lore: Lore) -> dict[str, float]:
         """Numbers of about the size of 1."""
         year = YEAR.search(self.titles[film])
-        context = self.context(now)
         spoken = _unit(lore.words[film]) if lore.named[film] > 0 else np.zeros_like(context)
         found = {
             "named": math.log1p(lore.named[film]) - 1.0,
@@ -240,75 +265,92 @@ class Tried:
     policy: str
     settings: Mapping[str, Any]
     embedding: float
-    features: tuple[str, ...] = field(default=())
+    features: tuple[str, ...]
 
 
 ALL: tuple[str, ...] = ("named", "taken", "year", "no year", "title", "words")
 ALL += tuple(f"{name} {kind}" for name in ("liked", "disliked") for kind in ("titles", "words", "near"))
 _PRIOR = {"degree": 1, "prior_slope": 0.0, "prior_intercept": 0.6}
-GRID = tuple(
-    Tried(policy, {**_PRIOR, "parts": parts, "ridge": ridge}, embedding, ALL)
-    for policy, parts in (("lints", "shared"), ("linucb_hybrid", "hybrid"))
-    for embedding in (0.0, 0.5)
-    for ridge in (1.0, 10.0)
+GRID = (
+    *(
+        Tried("lints", {**_PRIOR, "parts": "shared", "ridge": ridge}, e, ALL)
+        for e in (0.0, 0.5)
+        for ridge in (3.0, 30.0)
+    ),
+    *(
+        Tried("lints", {**_PRIOR, "parts": "shared", "ridge": r}, 0.0, ("named", "taken", "title", "words"))
+        for r in (3.0, 30.0)
+    ),
+    Tried("linucb_hybrid", {**_PRIOR, "ridge": 10.0}, 0.0, ALL),
 )
 
 
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A dialogue's pairs, each the accepted film and the one turned down, at the same moment."""
+
+    pairs: list[tuple[Row, Row]]
+
+    def won(self, score: Callable[[Row], float]) -> float:
+        """In how many the accepted film scores higher, ties half."""
+        gaps = [score(accepted) - score(other) for accepted, other in self.pairs]
+        return sum(0.5 if abs(gap) < 1e-12 else float(gap > 0) for gap in gaps)
+
+
+def taught(films: Films, dialogues: Sequence[Dialogue]) -> list[tuple[Row, bool]]:
+    """Every verdict with what was known when the film was recommended; of films, what the other dialogues tell."""
+    lore, rows = Lore(dialogues, films.of), list[tuple[Row, bool]]()
+    for dialogue in dialogues:
+        lore.add(dialogue, films.of, -1)
+        rows += [(films.row(moment(dialogue, v.turn), v.film, lore), v.accepted) for v in dialogue.verdicts]
+        lore.add(dialogue, films.of)
+    return rows
+
+
+def asked(films: Films, lore: Lore, dialogue: Dialogue) -> Asked:
+    """A dialogue's pairs, from what others tell of films."""
+    pairs = []
+    for accepted, other in dialogue.pairs():
+        now = moment(dialogue, min(accepted.turn, other.turn))
+        pairs.append((films.row(now, accepted.film, lore), films.row(now, other.film, lore)))
+    return Asked(pairs)
+
+
 class Ranker:
-    """A learner that has seen some dialogues, once, in their order."""
+    """A learner that has been told verdicts, once, in their order."""
 
-    def __init__(self, tried: Tried, films: Films, dialogues: Sequence[Dialogue]) -> None:
-        self._tried, self._films = tried, films
-        self._lore = Lore(dialogues, films.of)
-        self._learner = policies.create(tried.policy, **tried.settings)
-        for dialogue in dialogues:
-            self._lore.add(dialogue, films.of, -1)  # what others said
-            for verdict in dialogue.verdicts:
-                context, candidate = self._seen(moment(dialogue, verdict.turn), verdict.film)
-                self._learner.learn(context, candidate, float(verdict.accepted))
-            self._lore.add(dialogue, films.of)
+    def __init__(self, tried: Tried, rows: Sequence[tuple[Row, bool]]) -> None:
+        self._tried, self._learner = tried, policies.create(tried.policy, **tried.settings)
+        for row, accepted in rows:
+            self._learner.learn(*self._seen(row), float(accepted))
 
-    def score(self, now: Moment, film: str) -> float:
+    def score(self, row: Row) -> float:
         """The chance that the film is accepted."""
-        context, candidate = self._seen(now, film)
+        context, candidate = self._seen(row)
         return float(self._learner.scores(context, [candidate]).mean[0])
 
-    def _seen(self, now: Moment, film: str) -> tuple[Context, Candidate]:
-        given = self._films.features(now, film, self._lore)
-        numbers = FEATURE * np.array([given[name] for name in self._tried.features])
+    def _seen(self, row: Row) -> tuple[Context, Candidate]:
+        numbers = FEATURE * np.array([row.features[name] for name in self._tried.features])
         scale = self._tried.embedding
-        said = np.concatenate([scale * self._films.context(now), FEATURE * np.ones(len(numbers))])
-        item = np.concatenate([scale * self._films.title(film), numbers])
+        said = np.concatenate([scale * row.context, FEATURE * np.ones(len(numbers))])
+        item = np.concatenate([scale * row.title, numbers])
         # Lengths must not hang on the features: what is missing to a fixed one is put where the other has nothing.
-        room = np.array([math.sqrt(max(4.0 - float(item @ item), 0.0)), 0.0])
-        other = np.array([0.0, math.sqrt(max(4.0 - float(said @ said), 0.0))])
-        return Context(np.concatenate([said, other])), Candidate(film, np.concatenate([item, room]))
-
-
-Score = Callable[[Moment, str], float]
-
-
-def won(dialogue: Dialogue, score: Score) -> tuple[float, int]:
-    """Pairs in which the accepted film scores higher, ties half; and how many pairs there are."""
-    total, pairs = 0.0, dialogue.pairs()
-    for accepted, other in pairs:
-        now = moment(dialogue, min(accepted.turn, other.turn))
-        gap = score(now, accepted.film) - score(now, other.film)
-        total += 0.5 if abs(gap) < 1e-12 else float(gap > 0)
-    return total, len(pairs)
+        room = np.array([math.sqrt(max(LENGTH**2 - float(item @ item), 0.0)), 0.0])
+        other = np.array([0.0, math.sqrt(max(LENGTH**2 - float(said @ said), 0.0))])
+        return Context(np.concatenate([said, other])), Candidate(row.film, np.concatenate([item, room]))
 
 
 def chosen(films: Films, dialogues: Sequence[Dialogue], *, folds: int = 3) -> Tried:
     """The settings that rank best within the training dialogues, by folds of their own."""
-
-    def share(tried: Tried) -> float:
-        results = []
-        for fold in range(folds):
-            ranker = Ranker(tried, films, [d for i, d in enumerate(dialogues) if i % folds != fold])
-            results += [won(d, ranker.score) for d in dialogues[fold::folds]]
-        return sum(r for r, _ in results) / sum(n for _, n in results)
-
-    return max(GRID, key=share)
+    shares = dict.fromkeys(range(len(GRID)), 0.0)
+    for fold in range(folds):
+        train = [d for i, d in enumerate(dialogues) if i % folds != fold]
+        rows, lore = taught(films, train), Lore(train, films.of)
+        tests = [asked(films, lore, d) for d in dialogues[fold::folds]]
+        for number, tried in enumerate(GRID):
+            ranker = Ranker(tried, rows)
+            shares[number] += sum(test.won(ranker.score) for test in tests)
+    return GRID[max(shares, key=shares.__getitem__)]
 
 
 def measure(dialogues: Sequence[Dialogue], films: Films, *, folds: int, seed: int) -> dict[str, np.ndarray]:
@@ -318,18 +360,16 @@ def measure(dialogues: Sequence[Dialogue], films: Films, *, folds: int, seed: in
     for fold in range(folds):
         test = order[fold::folds].tolist()
         train = [dialogues[i] for i in order.tolist() if i not in set(test)]
-        lore = Lore(train, films.of)
-        ranker = Ranker(chosen(films, train), films, train)
-        scores: dict[str, Score] = {
-            "similarity": lambda now, film: float(films.context(now) @ films.title(film)),
-            "popularity": lambda now, film, lore=lore: float(lore.named[film]),
-            "acceptance so far": lambda now, film, lore=lore: lore.rate(film),
-            "ours": ranker.score,
-        }
+        lore, tried = Lore(train, films.of), chosen(films, train)
+        told = f"{tried.policy} {dict(tried.settings)}, embedding {tried.embedding:g}, {len(tried.features)} features"
+        print(f"fold {fold}: {told}", file=sys.stderr)
+        scores = {**PLAIN, "ours": Ranker(tried, taught(films, train)).score}
         for i in test:
-            found["pairs"][i] = len(dialogues[i].pairs())
+            pairs = asked(films, lore, dialogues[i])
+            found["pairs"][i] = len(pairs.pairs)
+            found[LATER][i] = sum(0.5 if a.turn == b.turn else float(a.turn > b.turn) for a, b in dialogues[i].pairs())
             for name, score in scores.items():
-                found[name][i] = won(dialogues[i], score)[0]
+                found[name][i] = pairs.won(score)
     return dict(found)
 
 

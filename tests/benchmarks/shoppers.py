@@ -1,6 +1,6 @@
 """Simulated shoppers: what slates of three earn, by our learners, by popularity, by chance, and by Mab2Rec.
 
-Run with: python -m tests.benchmarks.shoppers [--slates N] [--seeds N] [--player NAME ...] [--study NAME] [--out FILE]
+Run with: python -m tests.benchmarks.shoppers [--slates N] [--seeds N] [--player NAME ...] [--study NAME] [--json]
 
 The shop, its shoppers and their position-biased clicks are those of `peers/shop.py`: hidden preferences, the same
 shoppers and the same luck for every player. A click rate is clicks expected per slate of three given who came and
@@ -259,11 +259,11 @@ KINDS: dict[str, Kind] = {
     "best": Kind("best"),
 }
 HANDLINGS = ("posterior", "ignored", "scaled")
-STRENGTHS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
+STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.4)
 STUDIES: dict[str, dict[str, Kind]] = {
     "learners": KINDS,
-    "positions": {h: Kind("ours", {**KINDS["lints shared"].settings, "handling": h}) for h in HANDLINGS},
-    "diversity": {f"mmr {s:g}": Kind("ours", {**KINDS["lints shared"].settings, "diversity": s}) for s in STRENGTHS},
+    "positions": {h: Kind("ours", {**KINDS["linucb shared"].settings, "handling": h}) for h in HANDLINGS},
+    "diversity": {f"mmr {s:g}": Kind("ours", {**KINDS["linucb shared"].settings, "diversity": s}) for s in STRENGTHS},
 }
 
 
