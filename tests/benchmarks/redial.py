@@ -7,8 +7,8 @@ is accepted if the seeker's words until the next recommendation hold the act ACC
 ACC; those neither (only seen, or not known) are left out. A pair is a film accepted and one turned down in one
 dialogue. Both are scored from the same words: the dialogue before the first of the two was named, so neither the answer
 to either, nor that acceptances come late, can tell. A figure is the share of pairs in which the accepted film
-scores higher (ties count half): chance is 0.5. Intervals (95 %) resample dialogues. "named later" is no way to score, for it
-knows what came after: it tells how much of a figure may be the order in which people recommend.
+scores higher (ties count half): chance is 0.5. Intervals (95 %) resample dialogues. "named later" is no way to score,
+for it knows what came after: it tells how much of a figure may be the order in which people recommend.
 
 The context is encoded as the product does, the seeker's last messages with falling weights; a film's text is its title.
 A learner knows of other dialogues, never of the pair's own: folds are of dialogues, and settings are chosen on the
