@@ -141,12 +141,15 @@ def replace_tests(problem: Problem) -> Problem:
 
 def test_a_peer_process_imports_nothing_of_ours(root: Path) -> None:
     folder = root / "tests/benchmarks/peers"
-    for file in {*(folder / f"{module}.py" for module in roster.PACKAGES), folder / "game.py", folder / "__init__.py"}:
+    for file in {
+        *(folder / f"{module}.py" for module in roster.PACKAGES),
+        *(folder / f"{name}.py" for name in ("game", "shop", "__init__")),
+    }:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             ours = [name for name in names if name.split(".")[0] in {"agent", "policies", "connectors", "tests"}]
-            assert set(ours) <= {"tests.benchmarks.peers.game"}, file
+            assert set(ours) <= {"tests.benchmarks.peers.game", "tests.benchmarks.peers.shop"}, file
 
 
 def test_every_peer_has_a_player_and_packages(root: Path) -> None:

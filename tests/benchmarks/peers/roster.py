@@ -39,6 +39,7 @@ PACKAGES = {
     "vowpal_wabbit": ("vowpalwabbit==9.11.9", "numpy"),
     "mabwiser": ("mabwiser==2.7.4", "numpy"),
     "bayesianbandits": ("bayesianbandits==1.5.0", "numpy"),
+    "mab2rec": ("mab2rec==1.3.1", "numpy"),
 }
 _EXPLORERS = {
     "epsilon": "--epsilon 0.02 --coin",
