@@ -43,7 +43,7 @@ _CHEAPER = re.compile(r"\b(?:(?<!not )cheaper|less expensive|(?:too|so) (?:expen
 _DEARER = re.compile(
     r"\b(?:(?<!not )(?<!nothing )more expensive|dearer|pricier|fancier|more luxurious|better quality|too cheap)\b"
 )
-_YEARS = "one two three four five six seven eight nine ten eleven twelve".split()
+_YEARS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _AGE = re.compile(
     rf"\b(\d{{1,2}}|{'|'.join(_YEARS)})(?:[- ](?P<unit>year|yr|month)s?[- ]olds?| ?yo)\b|\baged? (\d{{1,2}})\b"
 )
@@ -86,12 +86,14 @@ _WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 _ABOUT_LOW, _ABOUT_HIGH = 0.7, 1.2
 _BANDS = {"low": ("cheap", "inexpensive", "affordable"), "high": ("luxurious", "luxury", "premium")}
 # Words that tell nothing of what somebody looks for.
-_FILLERS = frozenset(
-    "a an and any anything are as at be bit budget but can could do does for from give got have he her him hm hmm how i i'd i'll i'm"
-    " if in instead is isn't it it's its just like looking love maybe me more my of ok okay one ones or perhaps please possible"
-    " prefer price rather really see she show similar so some something sorry spend take than thank thanks that that's the them"
-    " then there these they think this those though to too um us want was we well what what's with would yes you".split()
+_FILLERS = (
+    "a an and any anything are as at be bit budget but can could do does for from give got have he her him hm hmm how "
+    "i i'd i'll i'm if in instead is isn't it it's its just like looking love maybe me more my of ok okay one ones or "
+    "perhaps please possible prefer price rather really see she show similar so some something sorry spend take than "
+    "thank thanks that that's the them then there these they think this those though to too um us want was we well "
+    "what what's with would yes you"
 )
+_IGNORED = frozenset(_FILLERS.split())
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def read(text: str, vocabulary: Vocabulary) -> Critique:
             positions, other = _positions(part, vocabulary)
             said[good][0].update(dict.fromkeys(vocabulary.named(other)))
             said[good][1].update(dict.fromkeys(positions))
-            left += sum(word not in _FILLERS for word in _words(other)) if good else 0
+            left += sum(word not in _IGNORED for word in _words(other)) if good else 0
     return Critique(
         lowest=lowest,
         highest=highest,
