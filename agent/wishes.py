@@ -109,7 +109,8 @@ def _after(wanted: Wishes, critique: Critique, shown: Sequence[Item | None]) -> 
 
 def _pointed(wanted: Wishes, like: Sequence[str], unlike: Sequence[str]) -> Wishes:
     """The wishes once these items were liked, the latest last, and those turned down."""
-    models = [*(id for id in wanted.like if id not in {*like, *unlike}), *dict.fromkeys(like)]
+    like = [id for id in dict.fromkeys(like) if id not in unlike]
+    models = [*(id for id in wanted.like if id not in {*like, *unlike}), *like]
     dismissed = (wanted.dismissed - set(like)) | set(unlike)
     return replace(wanted, like=tuple(models)[-_MODELS:], dismissed=dismissed)
 
