@@ -25,9 +25,10 @@ def reasons(decision: Event, item: Item) -> str:
     asked = _asked(decision, item)
     told = sorted(groups.items(), key=lambda pair: -abs(pair[1]))
     said = [f"{value:+.2f} {what}{asked if what == _ASKED else ''}" for what, value in told if abs(value) >= _FAINT]
-    expected = sum(groups.values())
+    expected = round(sum(groups.values()), 2) + 0.0  # no -0.00
+    parts = ", ".join(said)
     chance = f"shown here with a chance of {body['propensity']:.0%}"
-    return f"{item.title}: {expected:.2f} expected ({', '.join(said)}); {chance}."
+    return f"{item.title}: {expected:.2f} expected{f' ({parts})' if parts else ''}; {chance}."
 
 
 def _asked(decision: Event, item: Item) -> str:

@@ -62,7 +62,7 @@ class Recommender:
     def __init__(self, service: Service, catalogue: Catalogue, settings: LoopSettings = DEFAULTS) -> None:
         self.loop = f"items:{catalogue.name}"
         self._service, self._catalogue = service, catalogue
-        self._shelved: tuple[Stock, Index] | None = None
+        self._shelved: tuple[Stock, Index | None] | None = None
         service.configure(self.loop, settings, who="catalogue")
 
     @property
@@ -75,7 +75,15 @@ class Recommender:
         stock = self.stock
         return wishes(turns, stock.shelf.items, stock.vocabulary, before=before)
 
-    def show(self, situation: Situation, wanted: Wishes, *, k: int | None = None, live: bool = True) -> list[Shown]:
+    def show(
+        self,
+        situation: Situation,
+        wanted: Wishes,
+        *,
+        k: int | None = None,
+        live: bool = True,
+        seed: int | None = None,
+    ) -> list[Shown]:
         """Choose at most `k` items to show together, the first on top; none where none may be shown.
 
         Items that were shown before come again only where there are no others.
@@ -84,6 +92,8 @@ class Recommender:
             LogUnavailable: the decisions cannot be logged.
         """
         (stock, index), overview = self._current(), self._service.overview(self.loop)
+        if index is None:
+            return []
         states = {reply.id: reply.state for reply in overview.candidates if reply.id in stock.shelf.places}
         barred = [id for id, state in states.items() if state in ("blocked", "disabled")]
         allowed = stock.allowed(wanted, without=[*barred, *wanted.seen])
@@ -101,16 +111,17 @@ class Recommender:
         cues = {"similar": (_SIMILAR, _likeness(ids, wanted, stock))} if wanted.like else {}
         try:
             decisions = self._service.decide_slate(
-                self.loop, said, candidates=ids, k=k, groups=groups, cues=cues, live=live
+                self.loop, said, candidates=ids, k=k, groups=groups, cues=cues, live=live, seed=seed
             )
         except NoneEligible:
             return []
         return [Shown(stock.shelf.items[decision.chosen], decision) for decision in decisions]
 
-    def _current(self) -> tuple[Stock, Index]:
+    def _current(self) -> tuple[Stock, Index | None]:
+        """The stock, and the index of its vectors; None of an empty shelf."""
         shelf, known = self._catalogue.shelf(), self._shelved
         if known is None or known[0].shelf is not shelf:
-            known = self._shelved = (Stock(shelf), Index(shelf.vectors))
+            known = self._shelved = (Stock(shelf), Index(shelf.vectors) if shelf.order else None)
         return known
 
     def _query(self, situation: Situation, wanted: Wishes, stock: Stock, settings: LoopSettings) -> Tensor:

@@ -21,7 +21,8 @@ class Stock:
         self.shelf = shelf
         items = [shelf.items[id] for id in shelf.order]
         self._available = torch.tensor([item.available for item in items], dtype=torch.bool)
-        self._prices = torch.tensor([math.nan if item.price is None else item.price for item in items])
+        prices = [math.nan if item.price is None else item.price for item in items]
+        self._prices = torch.tensor(prices, dtype=torch.float64)  # so that a price equals itself
         self._ages = torch.tensor([item.minimum_age for item in items], dtype=torch.int16)
 
     @cached_property
@@ -41,7 +42,7 @@ class Stock:
         """Which items may be shown (n,) bool: `Wishes.allow` of each, but for those of the ids `without`."""
         allowed = self._available & (self._ages <= (wanted.age if wanted.age is not None else math.inf))
         if wanted.lowest > 0.0 or wanted.highest < math.inf:  # a price that nobody knows is in no bounds
-            allowed &= (self._prices >= _float32(wanted.lowest)) & (self._prices <= _float32(wanted.highest))
+            allowed &= (self._prices >= wanted.lowest) & (self._prices <= wanted.highest)
         places = [place for cue in wanted.dislikes for place in self._cues.get(cue, ())]
         places += [self.shelf.places[id] for id in (*wanted.dismissed, *without) if id in self.shelf.places]
         allowed[places] = False
@@ -51,8 +52,3 @@ class Stock:
         """An item's embedding (d,)."""
         row: Tensor = self.shelf.vectors[self.shelf.places[id]]
         return row
-
-
-def _float32(price: float) -> float:
-    """The price as the column holds it, so that it equals itself."""
-    return float(torch.tensor(price, dtype=torch.float32))

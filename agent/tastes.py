@@ -8,7 +8,7 @@ from agent.log import Event
 from agent.reports import Reports, new_id
 from agent.wishes import Wishes
 
-_LOOKED_BACK = 20  # a person's tastes are of each catalogue its own
+_LOOKED_BACK = 500  # a person's tastes are of each catalogue its own, and change with each message
 
 
 def recall(service: Reports, loop: str, person: str) -> Wishes:

@@ -71,22 +71,29 @@ def wishes(
     """What is wanted after these messages, oldest first; `before` is what was wanted before them."""
     found = before or Wishes()
     for turn in turns:
-        shown = [items[id] for id in turn.shown if id in items]
+        shown = [items.get(id) for id in turn.shown]
         found = _after(replace(found, seen=found.seen | set(turn.shown)), read(turn.text, vocabulary), shown)
         found = _pointed(found, turn.like, turn.unlike)
     return found
 
 
-def pointed_at(critique: Critique, shown: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """The items shown that a critique likes, and those that it turns down."""
-    like = [shown[at] for at in critique.like if -len(shown) <= at < len(shown)]
-    unlike = [shown[at] for at in critique.unlike if -len(shown) <= at < len(shown)]
-    return like, list(shown) if critique.none else unlike
+def pointed_at(critique: Critique, shown: Sequence[Item | None]) -> tuple[list[Item], list[Item]]:
+    """The items shown that a critique likes, and those that it turns down; None stands for one that is gone."""
+
+    def at(positions: Sequence[int]) -> list[Item]:
+        found = [shown[at] for at in positions if -len(shown) <= at < len(shown)]
+        return [item for item in found if item is not None]
+
+    like, unlike = at(critique.like), at(critique.unlike)
+    if critique.none:
+        liked = {item.id for item in like}
+        unlike = [item for item in shown if item is not None and item.id not in liked]
+    return like, unlike
 
 
-def _after(wanted: Wishes, critique: Critique, shown: Sequence[Item]) -> Wishes:
+def _after(wanted: Wishes, critique: Critique, shown: Sequence[Item | None]) -> Wishes:
     like, unlike = pointed_at(critique, shown)
-    lowest, highest = _price(wanted, critique, like or shown)
+    lowest, highest = _price(wanted, critique, like or [item for item in shown if item is not None])
     likes = {cue: value * _FADING for cue, value in wanted.likes.items() if value * _FADING > _FORGOTTEN}
     likes |= dict.fromkeys(critique.wanted, 1.0)
     wanted = _pointed(wanted, [item.id for item in like], [item.id for item in unlike])
@@ -102,7 +109,8 @@ def _after(wanted: Wishes, critique: Critique, shown: Sequence[Item]) -> Wishes:
 
 def _pointed(wanted: Wishes, like: Sequence[str], unlike: Sequence[str]) -> Wishes:
     """The wishes once these items were liked, the latest last, and those turned down."""
-    models = [*(id for id in wanted.like if id not in {*like, *unlike}), *dict.fromkeys(like)]
+    like = [id for id in dict.fromkeys(like) if id not in unlike]
+    models = [*(id for id in wanted.like if id not in {*like, *unlike}), *like]
     dismissed = (wanted.dismissed - set(like)) | set(unlike)
     return replace(wanted, like=tuple(models)[-_MODELS:], dismissed=dismissed)
 
@@ -114,9 +122,9 @@ def _price(wanted: Wishes, critique: Critique, about: Sequence[Item]) -> tuple[f
     if lowest is None and highest is None and critique.dearer is not None and prices:
         # Than most of what was shown: nobody means the cheapest of three.
         if critique.dearer:
-            lowest = median(prices) + _PENNY
+            lowest = round(median(prices) + _PENNY, 2)
         else:
-            highest = median(prices) - _PENNY
+            highest = max(round(median(prices) - _PENNY, 2), 0.0)
     if lowest is None:
         lowest = wanted.lowest if highest is None or wanted.lowest <= highest else 0.0
     if highest is None:
