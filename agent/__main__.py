@@ -14,9 +14,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from agent.commands_items import items
 from agent.errors import InvalidInput, RejoinderError
 from agent.importance import WINDOW
+from agent.items.command import items
 from agent.settings import HOME_VARIABLE, LoopSettings, home
 from policies.settings import DEFAULTS as POLICIES
 from policies.types import InvalidInput as PolicyInputError

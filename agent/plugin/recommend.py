@@ -19,17 +19,17 @@ from typing import Any
 from rasa.shared.core.events import BotUttered, Event, UserUttered
 from rasa.shared.core.trackers import DialogueStateTracker
 
-from agent.catalogue import Catalogue
-from agent.critiques import Vocabulary, read
 from agent.decision import Decision, Situation
 from agent.errors import InvalidInput, RejoinderError
-from agent.items import Item
+from agent.items.catalogue import Catalogue
+from agent.items.critiques import Vocabulary, read
+from agent.items.item import Item
+from agent.items.reasons import reasons
+from agent.items.recommender import DEFAULTS, Recommender, Shown
+from agent.items.tastes import recall, remember
+from agent.items.wishes import Turn, pointed_at
 from agent.plugin.runtime import encoder, runtime
-from agent.reasons import reasons
-from agent.recommender import DEFAULTS, Recommender, Shown
 from agent.settings import LoopSettings, project
-from agent.tastes import recall, remember
-from agent.wishes import Turn, pointed_at
 
 SHOW, WHY, TELL, NONE = "utter_recommend", "utter_recommend_why", "utter_item", "utter_recommend_none"
 ASK, DISMISS = "ask_about_item", "dismiss_item"  # intents that a card's buttons stand for
@@ -41,10 +41,10 @@ _log = logging.getLogger(__name__)
 class Options:
     """In endpoints.yml, under `recommend` of the nlg; beside them the loop's settings.
 
-    `source` is the catalogue (a file, a database or an address; `agent.feeds`), `name` the loop's (`items:<name>`),
-    `refresh` how often the source is looked at (seconds), `remember` a slot that is true where somebody lets their
-    tastes be kept for later conversations, `age` a slot with the customer's age (years). `tell`, `dismiss` and `link`
-    are the words on a card's buttons; an empty one has no button.
+    `source` is the catalogue (a file, a database or an address; `agent.items.feeds`), `name` the loop's
+    (`items:<name>`), `refresh` how often the source is looked at (seconds), `remember` a slot that is true where
+    somebody lets their tastes be kept for later conversations, `age` a slot with the customer's age (years). `tell`,
+    `dismiss` and `link` are the words on a card's buttons; an empty one has no button.
     """
 
     source: str

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 import policies
-from agent.retrieval import Index
+from agent.items.retrieval import Index
 from policies import Candidate, Context, Layout
 
 DIMENSION, PER_CLUSTER, FOUND, POSITIONS = 384, 100, 100, 5

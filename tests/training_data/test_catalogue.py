@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.catalogue import Catalogue, Gathered, gather
+from agent.items.catalogue import Catalogue, Gathered, gather
 from agent.encoder import Encoder
-from agent.feeds import source_of
-from agent.items import Item
+from agent.items.feeds import source_of
+from agent.items.item import Item
 
 FILE = Path(__file__).resolve().parents[2] / "training_data" / "catalogue.csv"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.items import Item
+from agent.items.item import Item
 from agent.log import Event
 
 _NEAR, _ASKED, _DIFFERENT, _LEARNED = (

@@ -18,7 +18,7 @@ import requests
 import urllib3
 
 from agent.errors import InvalidInput, SourceUnavailable
-from agent.rows import Problem, Row, form_of, form_of_type, rows_of
+from agent.items.rows import Problem, Row, form_of, form_of_type, rows_of
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0  # without a byte

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import agent.rows
+import agent.items.rows
 from agent.errors import InvalidInput
-from agent.rows import Problem, Row, form_of, form_of_type, rows_of
+from agent.items.rows import Problem, Row, form_of, form_of_type, rows_of
 
 CELLS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r"), max_size=12)
 
@@ -83,14 +83,14 @@ def test_a_bad_line_of_csv_is_named_and_nothing_else_is_lost(line, says, place):
     ],
 )
 def test_a_line_too_long_is_named_and_nothing_else_is_lost(monkeypatch, form, lines, header):
-    monkeypatch.setattr(agent.rows, "LONGEST_LINE", 1_000)
+    monkeypatch.setattr(agent.items.rows, "LONGEST_LINE", 1_000)
     found = read(b"\n".join([*header, *lines]), form)
     assert [type(row) for row in found] == [Row, Problem, Row]
     assert found[1].line == len(header) + 2
 
 
 def test_a_quotation_mark_may_not_swallow_the_file(monkeypatch):
-    monkeypatch.setattr(agent.rows, "LONGEST_RECORD", 1_000)
+    monkeypatch.setattr(agent.items.rows, "LONGEST_RECORD", 1_000)
     found = read(b'id,title\n1,"x\n' + b"2,y\n" * 5_000)
     assert found[0] == Problem(2, "a quotation mark opens a text that never ends")
     assert len(found) == 5_001

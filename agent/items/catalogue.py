@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agent.embeddings import Embeddings, Progress
 from agent.encoder import Encoder, reference
 from agent.errors import InvalidInput, Unknown
-from agent.feeds import Mark, source_of
-from agent.items import Item, read_item
-from agent.rows import Problem, Row
+from agent.items.embeddings import Embeddings, Progress
+from agent.items.feeds import Mark, source_of
+from agent.items.item import Item, read_item
+from agent.items.rows import Problem, Row
 
 _TOLD = 5_000  # rows between two words on progress
 _FEWEST_PRICES = 3  # different ones: fewer have no low, middle and high

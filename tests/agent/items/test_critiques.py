@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.critiques import Vocabulary, read
+from agent.items.critiques import Vocabulary, read
 
 CUES = (
     "category:candles", "category:ceramics", "category:mugs", "category:glassware", "category:berries",

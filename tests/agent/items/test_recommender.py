@@ -11,17 +11,17 @@ from itertools import count
 
 import pytest
 
-from agent.catalogue import Catalogue
 from agent.decision import Situation
 from agent.encoder import reference
+from agent.items.catalogue import Catalogue
+from agent.items.reasons import reasons
+from agent.items.recommender import DEFAULTS, RETRIEVED, Recommender
+from agent.items.wishes import Turn, Wishes
 from agent.model import Model
 from agent.moment import Moment
-from agent.reasons import reasons
-from agent.recommender import DEFAULTS, RETRIEVED, Recommender
 from agent.service import Service
 from agent.settings import LoopSettings
 from agent.verification import verify
-from agent.wishes import Turn, Wishes
 from tests.agent.conftest import HashEncoder
 
 COLUMNS = ("id", "title", "description", "category", "price", "available", "minimum_age", "material")

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import retrieval
 from agent.errors import InvalidInput
-from agent.retrieval import Index
+from agent.items import retrieval
+from agent.items.retrieval import Index
 from tests.benchmarks.retrieval import world
 
 laws = settings(max_examples=40, deadline=None, derandomize=True)
@@ -139,7 +139,7 @@ def test_none_allowed_is_an_empty_answer():
 def test_without_the_extra_answers_are_exact_and_a_line_says_so(monkeypatch, caplog):
     monkeypatch.setattr(retrieval, "find_spec", lambda name: None)
     vectors = units(20, 4, 0)
-    with caplog.at_level(logging.WARNING, logger="agent.retrieval"):
+    with caplog.at_level(logging.WARNING, logger="agent.items.retrieval"):
         index = Index(vectors, kind="approximate")
         assert index.kind == "exact"
         assert len(caplog.messages) == 1

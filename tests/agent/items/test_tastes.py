@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.tastes import recall, remember
+from agent.items.tastes import recall, remember
+from agent.items.wishes import Wishes
 from agent.verification import verify
-from agent.wishes import Wishes
 
 WISHES = Wishes(
     highest=30.0,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import InvalidInput
-from agent.prices import Price, currency_of, price_of
+from agent.items.prices import Price, currency_of, price_of
 
 pence = st.integers(0, 10**9)
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from agent.critiques import Critique, Vocabulary, read
-from agent.items import Item
+from agent.items.critiques import Critique, Vocabulary, read
+from agent.items.item import Item
 
 # What is still wanted of a cue with each message that does not name it, and when it is forgotten.
 _FADING, _FORGOTTEN = 0.8, 0.1

@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.catalogue import Catalogue, gather, with_bands
 from agent.encoder import reference
 from agent.errors import InvalidInput, SourceUnavailable, Unknown
-from agent.items import Item
-from agent.rows import Problem, Row
+from agent.items.catalogue import Catalogue, gather, with_bands
+from agent.items.item import Item
+from agent.items.rows import Problem, Row
 from tests.agent.test_embeddings import Counting, directions
 
 COLUMNS = ("id", "title", "price", "available", "material")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.catalogue import Catalogue
 from agent.errors import InvalidInput, RejoinderError, SourceUnavailable
-from agent.feeds import Database, Feed, File, source_of
-from agent.rows import Problem, Row
+from agent.items.catalogue import Catalogue
+from agent.items.feeds import Database, Feed, File, source_of
+from agent.items.rows import Problem, Row
 from tests.agent.conftest import HashEncoder
 
 CSV = b"id,title\n1,Oat mug\n2,Barn lantern\n"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.items import Item
+from agent.items.item import Item
+from agent.items.reasons import reasons
 from agent.log import Event
-from agent.reasons import reasons
 
 RUG = Item("rug", "Hearth rug", category="Home > Rugs", attributes={"material": "wool", "colour": ("red", "blue")})
 NAMES = ("prior", "match", "diversity", "shared", "own", "own:together")

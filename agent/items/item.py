@@ -12,7 +12,7 @@ from sys import intern
 from typing import Any, NamedTuple
 
 from agent.errors import InvalidInput
-from agent.prices import currency_of, price_of
+from agent.items.prices import currency_of, price_of
 
 Attribute = str | float | bool | tuple[str, ...]
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-import agent.embeddings
-from agent.embeddings import BATCH, Embeddings
+import agent.items.embeddings
+from agent.items.embeddings import BATCH, Embeddings
 from tests.agent.conftest import DIMENSIONS, HashEncoder
 
 TEXTS = [f"text {i}" for i in range(300)]
@@ -74,7 +74,7 @@ def test_progress_counts_what_is_new(tmp_path):
 
 
 def test_what_was_embedded_before_a_crash_is_not_lost(tmp_path, monkeypatch):
-    monkeypatch.setattr(agent.embeddings, "_SAVE_AT_LEAST", BATCH)
+    monkeypatch.setattr(agent.items.embeddings, "_SAVE_AT_LEAST", BATCH)
     with pytest.raises(KeyboardInterrupt):
         Embeddings(tmp_path, Counting(after=3 * BATCH)).of(TEXTS)
     after = Counting()
@@ -123,7 +123,7 @@ def test_another_model_of_the_same_name_embeds_all_anew(tmp_path, caplog):
 
 
 def test_of_texts_no_longer_in_use_the_latest_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(agent.embeddings, "_RETIRED", 5)
+    monkeypatch.setattr(agent.items.embeddings, "_RETIRED", 5)
     embeddings = Embeddings(tmp_path, Counting())
     for number in range(20):
         embeddings.of([TEXTS[number]])
@@ -156,7 +156,7 @@ def test_what_a_crash_left_aside_is_cleared_away(tmp_path):
 SCRIPT = """
 import sys
 from pathlib import Path
-import agent.embeddings as it
+import agent.items.embeddings as it
 from tests.agent.conftest import HashEncoder
 it._SAVE_AT_LEAST = it._SAVE_SHARE = 0
 print("ready", flush=True)

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.catalogue import Shelf, with_bands
-from agent.critiques import Vocabulary, read
-from agent.items import Item
-from agent.stock import Stock
-from agent.wishes import Turn, Wishes, pointed_at, wishes
+from agent.items.catalogue import Shelf, with_bands
+from agent.items.critiques import Vocabulary, read
+from agent.items.item import Item
+from agent.items.stock import Stock
+from agent.items.wishes import Turn, Wishes, pointed_at, wishes
 
 
 def item(id, price, material="wood", category="Kitchen", **other):

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from agent.candidates import Reply, blend, unit
-from agent.catalogue import Catalogue
 from agent.decision import Decision, Situation
 from agent.encoder import reference
 from agent.errors import NoneEligible
-from agent.items import Item
-from agent.retrieval import Index
+from agent.items.catalogue import Catalogue
+from agent.items.item import Item
+from agent.items.retrieval import Index
+from agent.items.stock import Stock
+from agent.items.wishes import Turn, Wishes, wishes
 from agent.service import Service
 from agent.settings import LoopSettings
-from agent.stock import Stock
-from agent.wishes import Turn, Wishes, wishes
 
 # What is chosen among: enough for the bandit to differ from the retrieval, few enough to score at once.
 RETRIEVED = 40
@@ -33,7 +33,7 @@ _UNLIKE = 0.3
 _SIMILAR = 3.0
 DEFAULTS = LoopSettings(
     policy="lints",
-    learner={"alpha": 0.03, "parts": "hybrid", "prior_match": 0.2, "feature_scale": 0.0},
+    learner={"alpha": 0.03, "parts": "shared", "prior_match": 0.2, "feature_scale": 0.0},
     blocks=(),
     history=0.6,
     wait=1800.0,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import InvalidInput
-from agent.items import LONGEST_DESCRIPTION, Item, read_item
+from agent.items.item import LONGEST_DESCRIPTION, Item, read_item
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
+from agent.items.wishes import Wishes
 from agent.log import Event
 from agent.reports import Reports, new_id
-from agent.wishes import Wishes
 
 _LOOKED_BACK = 500  # a person's tastes are of each catalogue its own, and change with each message
 

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 if TYPE_CHECKING:  # torch takes seconds to import, and every command imports this
-    from agent.catalogue import Gathered
+    from agent.items.catalogue import Gathered
 
 _err = Console(stderr=True)
 _out = Console()
@@ -31,9 +31,9 @@ def check(source: str, as_json: bool) -> None:
     SOURCE is a CSV, JSON lines or JSON file, a SQLite file (shop.db, or shop.db?table=products), or an http(s)
     address of such. Exit code 2 only where nothing loads.
     """
-    from agent.catalogue import gather
     from agent.errors import InvalidInput
-    from agent.feeds import source_of
+    from agent.items.catalogue import gather
+    from agent.items.feeds import source_of
 
     reading = source_of(source).read()
     assert reading is not None, "nothing to be unchanged from"

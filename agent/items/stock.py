@@ -9,9 +9,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from agent.catalogue import Shelf
-from agent.critiques import Vocabulary
-from agent.wishes import Wishes
+from agent.items.catalogue import Shelf
+from agent.items.critiques import Vocabulary
+from agent.items.wishes import Wishes
 
 
 class Stock:
