@@ -87,11 +87,12 @@ _ABOUT_LOW, _ABOUT_HIGH = 0.7, 1.2
 _BANDS = {"low": ("cheap", "inexpensive", "affordable"), "high": ("luxurious", "luxury", "premium")}
 # Words that tell nothing of what somebody looks for.
 _FILLERS = (
-    "a an and any anything are as at be bit budget but can could do does for from give got have he her him hm hmm how "
-    "i i'd i'll i'm if in instead is isn't it it's its just like looking love maybe me more my of ok okay one ones or "
-    "perhaps please possible prefer price rather really see she show similar so some something sorry spend take than "
-    "thank thanks that that's the them then there these they think this those though to too um us want was we well "
-    "what what's with would yes you"
+    "a about an and any anything are as at be bit budget but can could describe detail details did do does find for "
+    "from give got have he help her him hm hmm how i i'd i'll i'm idea ideas if in instead is isn't it it's item "
+    "items its just know like looking love made maybe me more my need of ok okay one ones or perhaps please possible "
+    "prefer price rather really recommend see she show similar so some something sorry spend suggest suggestion take "
+    "tell than thank thanks that that's the them then there these they thing things think this those though to too um "
+    "us want was we well what what's which who why with would yes you"
 )
 _IGNORED = frozenset(_FILLERS.split())
 

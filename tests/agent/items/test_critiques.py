@@ -198,6 +198,7 @@ def test_the_age_of_whom_it_is_for(text, age):
         "that is too expensive", "similar to the last one but cheaper", "a bit fancier please",
         "I don't like any of these",
         "the last one is not for me", "cheaper than the second one", "he hates wool", "any price",
+        "tell me more about the first one", "I'd like to know more about the last one", "why the first one",
     ],
 )  # fmt: skip
 def test_what_is_bare(text):

@@ -247,17 +247,22 @@ def test_what_was_seen_comes_again_only_where_there_is_nothing_else(shop):
 
 def test_pointing_at_an_item_brings_its_like_nearer(shop):
     recommender, service, _ = shop
-    places = {}
-    for name, like in (("plain", ()), ("pointed", ("throw",))):
-        wanted = Wishes(like=like, seen=frozenset({"throw"}))
-        slates = [recommender.show(said(message=f"{name}{s}"), wanted, seed=s) for s in range(40)]
-        places[name] = sum(shown.item.id in ("rug", "cushion") for slate in slates for shown in slate)
-        body = service.decision(slates[0][0].decision.id).body
-        assert ("similar" in body.get("cues", {})) == bool(like)
-    assert places["pointed"] > places["plain"] + 20
-    likeness = dict(zip(body["candidates"], body["cues"]["similar"], strict=True))
-    assert all(0.0 <= value <= 1.0 for value in likeness.values())
-    assert likeness["rug"] > likeness["trowel"]
+    stock, texts = recommender.stock, ("hello", "a present", "surprise me", "what have you got")
+    for model in ("rug", "lantern"):
+        nearness = {}
+        for name, like in (("plain", ()), ("pointed", (model,))):
+            wanted = Wishes(like=like, seen=frozenset({model}))
+            slates = [
+                recommender.show(said(texts[s % 4], message=f"{model}{name}{s}"), wanted, seed=s) for s in range(24)
+            ]
+            shown = [float(stock.vector(model) @ stock.vector(id)) for slate in slates for id in ids(slate)]
+            nearness[name] = sum(shown) / len(shown)
+            body = service.decision(slates[0][0].decision.id).body
+            assert ("similar" in body.get("cues", {})) == bool(like)
+        assert nearness["pointed"] > nearness["plain"] + 0.05
+        likeness = dict(zip(body["candidates"], body["cues"]["similar"], strict=True))
+        for id, value in likeness.items():
+            assert value == pytest.approx(max(float(stock.vector(model) @ stock.vector(id)), 0.0), abs=1e-6)
 
 
 def test_turning_items_down_moves_the_search_away_from_them(open_shop, file):
