@@ -51,8 +51,9 @@ demo: serve ## the shipped assistant with its console
 train: setup ## train the assistant
 	@$(PYTHON) -m agent train $(ARGS)
 
+# On two processes: most tests wait for a server or a training, and each group of tests keeps one server to itself.
 test: setup ## all tests
-	$(PYTHON) -m pytest --benchmark-disable $(ARGS)
+	$(PYTHON) -m pytest --benchmark-disable --numprocesses 2 --dist loadgroup $(ARGS)
 
 quick: setup ## the tests that take seconds
 	$(PYTHON) -m pytest --benchmark-disable -m "not slow" $(ARGS)

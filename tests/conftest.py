@@ -27,6 +27,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+# Folders whose tests share what takes long to start, each in one process where several run the tests.
+_TOGETHER = {"connectors": "connectors", "rasa": "rasa", "console": "console"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, where tests run in several processes, those that share a server, and those of one file."""
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        item.add_marker(pytest.mark.xdist_group(_TOGETHER.get(folder, str(item.path))))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,9 @@ def cache(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def shipped_model(cache: Path) -> Path:
     """The shipped assistant's model."""
-    printed = run("-m", "agent", "train", "--json", home=cache / "shipped", folder=cache)
+    with (cache / "training.lock").open("a") as lock:  # the process of another group may want it, too
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        printed = run("-m", "agent", "train", "--json", home=cache / "shipped", folder=cache)
     return Path(json.loads(printed)["model"])
 
 

@@ -17,7 +17,7 @@ from agent.errors import InvalidInput, SourceUnavailable, Unknown
 from agent.items.catalogue import Catalogue, gather, with_bands
 from agent.items.item import Item
 from agent.items.rows import Problem, Row
-from tests.agent.test_embeddings import Counting, directions
+from tests.agent.items.test_embeddings import Counting, directions
 
 COLUMNS = ("id", "title", "price", "available", "material")
 ROWS = st.lists(
