@@ -22,7 +22,7 @@ from agent.items.item import Item
 from agent.items.retrieval import Index
 from agent.items.stock import Stock
 from agent.items.wishes import Turn, Wishes, wishes
-from agent.service import Service
+from agent.service import Overview, Service
 from agent.settings import LoopSettings
 
 # What is chosen among: enough for the bandit to differ from the retrieval, few enough to score at once.
@@ -33,7 +33,7 @@ _UNLIKE = 0.3
 _SIMILAR = 3.0
 DEFAULTS = LoopSettings(
     policy="lints",
-    learner={"alpha": 0.03, "parts": "shared", "prior_match": 0.2, "feature_scale": 0.0},
+    learner={"alpha": 0.03, "parts": "hybrid", "prior_match": 0.2, "feature_scale": 0.0},
     blocks=(),
     history=0.6,
     wait=1800.0,
@@ -94,15 +94,7 @@ class Recommender:
         (stock, index), overview = self._current(), self._service.overview(self.loop)
         if index is None:
             return []
-        states = {reply.id: reply.state for reply in overview.candidates if reply.id in stock.shelf.places}
-        barred = [id for id, state in states.items() if state in ("blocked", "disabled")]
-        allowed = stock.allowed(wanted, without=[*barred, *wanted.seen])
-        if not bool(allowed.any()):
-            allowed = stock.allowed(wanted, without=barred)
-        query = self._query(situation, wanted, stock, overview.settings)
-        places, _ = index.nearest(query, n=RETRIEVED, allowed=allowed)
-        pinned = [id for id, state in states.items() if state == "pinned" and bool(allowed[stock.shelf.places[id]])]
-        ids = list(dict.fromkeys([*(stock.shelf.order[place] for place in places.tolist()), *pinned]))
+        ids = self._offered(situation, wanted, stock, index, overview)
         if not ids:
             return []
         self._make_known(ids, stock, overview.settings.encoder)
@@ -116,6 +108,20 @@ class Recommender:
         except NoneEligible:
             return []
         return [Shown(stock.shelf.items[decision.chosen], decision) for decision in decisions]
+
+    def _offered(
+        self, situation: Situation, wanted: Wishes, stock: Stock, index: Index, overview: Overview
+    ) -> list[str]:
+        """The ids to choose among: the nearest of those that may be shown, and the pinned ones."""
+        states = {reply.id: reply.state for reply in overview.candidates if reply.id in stock.shelf.places}
+        barred = [id for id, state in states.items() if state in ("blocked", "disabled")]
+        allowed = stock.allowed(wanted, without=[*barred, *wanted.seen])
+        if not bool(allowed.any()):
+            allowed = stock.allowed(wanted, without=barred)
+        query = self._query(situation, wanted, stock, overview.settings)
+        places, _ = index.nearest(query, n=RETRIEVED, allowed=allowed)
+        pinned = [id for id, state in states.items() if state == "pinned" and bool(allowed[stock.shelf.places[id]])]
+        return list(dict.fromkeys([*(stock.shelf.order[place] for place in places.tolist()), *pinned]))
 
     def _current(self) -> tuple[Stock, Index | None]:
         """The stock, and the index of its vectors; None of an empty shelf."""
