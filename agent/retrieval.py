@@ -40,7 +40,7 @@ class Index:
     vectors: float32 (N, d), each row of length 1; kept, not copied, where it is on the device already, and not to be
     changed. device: where they are compared. kind: "exact"; "approximate" (a graph in main memory: building it takes
     about a millisecond of one core per item, searching it 5 ms among 200,000); or "auto", approximate
-    past APPROXIMATE_FROM items on the CPU. Where the extra is missing, a line in the log says so, and answers are exact.
+    past APPROXIMATE_FROM items on the CPU. Where the extra is missing, a line in the log says so; answers are exact.
 
     Raises:
         InvalidInput: for another kind, or rows that are not unit vectors.
