@@ -20,7 +20,7 @@ from torch import Tensor
 
 from agent.errors import InvalidInput
 
-#: items past which kind="auto" searches a graph: an exact answer takes more than about 20 ms there on 2 cores.
+#: items past which kind="auto" searches a graph: an exact answer takes 45 ms of one core there (384 numbers each).
 APPROXIMATE_FROM = 200_000
 #: how many are fetched from the graph for each one asked for: the nearest by coarse numbers are not quite the nearest.
 OVERFETCH = 4
@@ -39,8 +39,8 @@ class Index:
 
     vectors: float32 (N, d), each row of length 1; kept, not copied, where it is on the device already, and not to be
     changed. device: where they are compared. kind: "exact"; "approximate" (a graph in main memory: building it takes
-    minutes for a million items, searching it a millisecond or so); or "auto", approximate past APPROXIMATE_FROM items
-    on the CPU. Where the extra is missing, a line in the log says so, and answers are exact.
+    about a millisecond of one core per item, searching it 5 ms among 200,000); or "auto", approximate
+    past APPROXIMATE_FROM items on the CPU. Where the extra is missing, a line in the log says so; answers are exact.
 
     Raises:
         InvalidInput: for another kind, or rows that are not unit vectors.
