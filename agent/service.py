@@ -281,7 +281,10 @@ class Service(Reports):
             settings, seed = SlateSettings.of(model.settings.slate), secrets.randbits(53) if seed is None else seed
             live, now = live and not model.settings.apprentice, self._clock()
             ids = [candidate.id for candidate in framed.candidates]
-            known = {**settings.cues(ids, model.ledger.earned), **(cues or {})}
+            known = {
+                **settings.cues(ids, model.ledger.earned, learned=model.settings.learner.get("cues", ())),
+                **(cues or {}),
+            }
             framed = framed.with_cues(known)
             pinned = [model.library.get(id).state == "pinned" for id in ids]
             layout = settings.layout([(groups or {}).get(id) for id in ids], pinned)

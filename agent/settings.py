@@ -240,7 +240,9 @@ class LoopSettings:
     @property
     def version(self) -> str:
         """The model version: the hash of all that decides what the fold computes (12 hex digits)."""
-        learner = {name: value for name, value in self.learner.items() if name != "device"}
+        learner = {
+            name: value for name, value in self.learner.items() if name != "device" and (value or name != "cues")
+        }
         rewards = {name: getattr(self, name) for name in (*_RANGES, "signals")}
         decisive: dict[str, Any] = {
             "policy": self.policy,

@@ -7,7 +7,7 @@ was drawn from, and outcomes of its own. Positions of one slate have its id in c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -29,7 +29,7 @@ class SlateSettings:
     `strength` (0 to 1) how much that counts against what each is expected to earn. `most`: at most so many of one
     group, such as a category. `examination` (0 to 10): position p, counted from 1, is looked at with the chance
     `p ** -examination`; 0 is everybody looking at everything. `popularity` and `novelty` (0 to 1) speak for what has
-    earned much so far, and for what has been shown little.
+    earned much so far, and for what has been shown little; a learner with these `cues` learns how much they tell.
     """
 
     k: int = 3
@@ -72,17 +72,18 @@ class SlateSettings:
         return Layout(self.diversity, self.strength, tuple(groups), self.most, tuple(pinned))
 
     def cues(
-        self, ids: Sequence[str], earned: Callable[[str], tuple[float, float]]
+        self, ids: Sequence[str], earned: Callable[[str], tuple[float, float]], *, learned: Collection[str] = ()
     ) -> dict[str, tuple[float, dict[str, float]]]:
         """What the feedback so far says of candidates by id, in [0, 1], and how much it speaks for them here.
 
-        `earned` gives how much feedback stands on one, in thumbs, and its mean reward.
+        `earned` gives how much feedback stands on one, in thumbs, and its mean reward; `learned` are cues that the
+        learner weighs by itself.
         """
         known = {id: earned(id) for id in ids}
         popularity = {id: mean * weight / (weight + _DOUBT) for id, (weight, mean) in known.items()}
         novelty = {id: 1.0 / math.sqrt(1.0 + weight) for id, (weight, _) in known.items()}
         found = {"popularity": (self.popularity, popularity), "novelty": (self.novelty, novelty)}
-        return {name: cue for name, cue in found.items() if cue[0]}
+        return {name: cue for name, cue in found.items() if cue[0] or name in learned}
 
     def looked_at(self, position: int) -> float:
         """The chance that a position (from 0) is looked at."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import is_
 from typing import Any
@@ -91,6 +91,17 @@ class SemanticPrior:
         bare = (field.known == 0.0)[:, None]
         evenly = field.units * math.sqrt(seen.unit.numel())
         return torch.where(bare, seen.unit, evenly * seen.unit) * PRODUCT_SCALE
+
+    def cues(self, field: Field, scales: Mapping[str, float]) -> Tensor:
+        """Named numbers of the candidates, (k, m) for m names, each times its scale; 0 where one has none of a name.
+
+        Raises InvalidInput for what is not finite.
+        """
+        rows = [[scale * c.features.get(name, 0.0) for name, scale in scales.items()] for c in field.candidates]
+        found = torch.tensor(rows, dtype=torch.float64, device=self.device)
+        if not bool(torch.isfinite(found).all()):
+            raise InvalidInput(f"features: one of {', '.join(scales)} of a candidate is not finite")
+        return found
 
     def _match(self, seen: Seen, field: Field) -> Tensor:
         products = [

@@ -24,6 +24,9 @@ from policies.prior import Field, SemanticPrior
 from policies.shared import Shared
 from policies.types import Candidate, Context, InvalidInput, Offer, Reward, Scores
 
+#: what settings that came later were, to a state from before them.
+_SINCE: Mapping[str, Any] = {"cues": {}}
+
 
 class Models(Protocol):
     """What was learned, in one of the ways to share it among candidates."""
@@ -58,6 +61,7 @@ class ResidualLearner(Learner):
         "degree",
         "ridge",
         "scales",
+        "cues",
         "feature_scale",
         "half_life",
         "prior_slope",
@@ -212,7 +216,7 @@ class ResidualLearner(Learner):
             raise InvalidInput("state: not one that state_dict() gave") from error
         if kind != self.kind:
             raise InvalidInput(f"state: that of kind {kind!r}, not {self.kind!r}")
-        wrong = [name for name in self.meaning if meaning.get(name) != self.settings[name]]
+        wrong = [name for name in self.meaning if meaning.get(name, _SINCE.get(name)) != self.settings[name]]
         if wrong:
             detail = ", ".join(f"{n}={meaning.get(n)!r} not {self.settings[n]!r}" for n in wrong)
             raise InvalidInput(f"state: learned under other settings ({detail})")
@@ -225,13 +229,16 @@ class ResidualLearner(Learner):
         return twin
 
     def _common(self, seen: Seen, field: Field) -> Tensor:
-        """What a context and k candidates have in common (k, q): the prior's terms and, unless calibrated, products.
+        """What a context and k candidates have in common (k, q).
 
+        The prior's terms; unless calibrated, products; and, by their scale, the named numbers of candidates in `cues`.
         Beside own models, nothing (0) of a candidate that has a prior of its own.
         """
         z = self._prior.terms(seen, field)
         if self.settings["parts"] != "calibrated":
             z = torch.cat([z, self._prior.products(seen, field)], dim=1)
+        if self.settings["cues"]:
+            z = torch.cat([z, self._prior.cues(field, self.settings["cues"])], dim=1)
         given = [candidate.prior is not None for candidate in field.candidates]
         if self.settings["parts"] == "shared" or not any(given):
             return z

@@ -13,6 +13,7 @@ _COMMON: dict[str, Any] = {
     "degree": 3,
     "ridge": 1.0,
     "scales": {"history": 0.5},
+    "cues": {},
     "feature_scale": 0.5,
     "half_life": 0.0,
     "epsilon": 0.0,
@@ -83,6 +84,10 @@ def settings_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if key not in merged:
             raise InvalidInput(f"{name} has no setting {key!r}; it has {', '.join(merged)}")
         merged[key] = _checked(key, value)
+    if merged["cues"] and merged["parts"] == "disjoint":
+        raise InvalidInput(
+            'cues: named numbers of candidates are learned of by what these share, not with parts "disjoint"'
+        )
     if "members" in merged and merged["mix"] * len(merged["members"]) > 1.0:
         raise InvalidInput(f"mix: {len(merged['members'])} members of at least {merged['mix']:g} are more than 1")
     return merged
@@ -93,8 +98,8 @@ def _checked(key: str, value: Any) -> Any:
         if value not in _WORDS[key]:
             raise InvalidInput(f"{key}: {value!r} is none of {', '.join(_WORDS[key])}")
         return value
-    if key == "scales":
-        return _scales(value)
+    if key in ("scales", "cues"):
+        return _scales(key, value)
     if key == "members":
         return _members(value)
     number = _number(key, value, *_WHOLE.get(key, _RANGES.get(key, (-math.inf, math.inf))))
@@ -113,10 +118,10 @@ def _number(key: str, value: Any, low: float, high: float) -> float:
     return float(value)
 
 
-def _scales(value: Any) -> dict[str, float]:
+def _scales(key: str, value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise InvalidInput(f"scales: {value!r} is not a mapping of names to numbers")
-    return {name: _number(f"scales[{name!r}]", scale, 0.0, math.inf) for name, scale in sorted(value.items())}
+        raise InvalidInput(f"{key}: {value!r} is not a mapping of names to numbers")
+    return {name: _number(f"{key}[{name!r}]", scale, 0.0, math.inf) for name, scale in sorted(value.items())}
 
 
 def _members(value: Any) -> list[dict[str, Any]]:

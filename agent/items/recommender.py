@@ -33,7 +33,13 @@ _UNLIKE = 0.3
 _SIMILAR = 3.0
 DEFAULTS = LoopSettings(
     policy="lints",
-    learner={"alpha": 0.03, "parts": "hybrid", "prior_match": 0.2, "feature_scale": 0.0},
+    learner={
+        "alpha": 0.03,
+        "parts": "shared",
+        "prior_match": 0.2,
+        "feature_scale": 0.0,
+        "cues": {"popularity": 1.0, "novelty": 0.3},
+    },
     blocks=(),
     history=0.6,
     wait=1800.0,

@@ -94,6 +94,10 @@ class Counts:
         """Clicks per look of all items."""
         return float((self._clicks.sum() + 1.0) / (self._looks.sum() + 5.0))
 
+    def earned(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of these items (m,), clicks per look as if two looks in vain had come first; and looks."""
+        return self._clicks[items] / (self._looks[items] + 2.0), self._looks[items]
+
     def rate(self, items: np.ndarray) -> np.ndarray:
         """Clicks per look of these items (m,)."""
         return (self._clicks[items] + SHRINK * self.overall()) / (self._looks[items] + SHRINK)
@@ -151,12 +155,13 @@ class Ours:
         policy: str,
         handling: str = "posterior",
         diversity: float = 0.0,
+        cues: Mapping[str, float] | None = None,
         **settings: Any,
     ) -> None:
         self._shop, self._seed, self._examination = shop, world.seed, world.examination
-        self._handling, self._diversity = handling, diversity
+        self._handling, self._diversity, self._cues = handling, diversity, cues is not None
         self._learner = policies.create(
-            policy, **{"degree": 1, "prior_slope": 0.5, "prior_intercept": -0.1, **settings}
+            policy, **{"degree": 1, "prior_slope": 0.5, "prior_intercept": -0.1, "cues": cues or {}, **settings}
         )
         self._counts, self._number = Counts(world.items), 0
         fixed = FEATURE * np.stack([np.zeros(world.items), shop.novelty, shop.price, shop.price], axis=1)
@@ -199,6 +204,12 @@ class Ours:
         popularity = self._counts.rate(visit.retrieved) / self._counts.overall() - 1.0
         rows[:, self._popularity] = FEATURE * np.clip(popularity, -1.0, 2.0)
         said = np.concatenate([visit.context, FEATURE * np.array([1.0, 1.0, 1.0, visit.budget])])
+        if self._cues:  # as the product has them: popularity and novelty beside the vectors, in [0, 1]
+            earned, looks = self._counts.earned(visit.retrieved)
+            named = [{"popularity": p, "novelty": n} for p, n in zip(earned, 1.0 / np.sqrt(1.0 + looks), strict=True)]
+            plain = torch.from_numpy(self._shop.vectors[visit.retrieved])
+            offered = zip(visit.retrieved.tolist(), plain, named, strict=True)
+            return Context(torch.from_numpy(visit.context)), [Candidate(str(i), row, cue) for i, row, cue in offered]
         candidates = [
             Candidate(str(i), row) for i, row in zip(visit.retrieved.tolist(), torch.from_numpy(rows), strict=True)
         ]
@@ -251,6 +262,10 @@ KINDS: dict[str, Kind] = {
     "random": Kind("drawn"),
     "similarity": Kind("drawn", {"nearest": True}),
     "popularity": Kind("popular"),
+    "lints cues": Kind(
+        "ours", {"policy": "lints", **SHARED, "alpha": 0.1, "cues": {"popularity": 1.0, "novelty": 0.3}}
+    ),
+    "lints vectors": Kind("ours", {"policy": "lints", **SHARED, "alpha": 0.1, "cues": {}}),
     "lints shared": Kind("ours", {"policy": "lints", **SHARED, "alpha": 0.1}),
     "linucb shared": Kind("ours", {"policy": "linucb", **SHARED, "alpha": 0.4}),
     "linucb_hybrid": Kind("ours", {"policy": "linucb_hybrid", "alpha": 0.1}),
