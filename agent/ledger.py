@@ -25,7 +25,6 @@ from policies.types import Reward
 
 Place = tuple[int, int]
 START: Place = (0, 0)
-_NOTHING = 1e-9  # what sums of weights that came and went may be off by
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,8 @@ class Ledger:
         self._places: dict[str, Place] = {}
         self._touched: set[str] = set()  # decisions whose reward may differ from what was told
         self._waiting: dict[str, float] = {}
-        self._totals: dict[str, tuple[float, float]] = {}  # by candidate: the weight of its claims, and times value
+        # By candidate, and of all (None): the weight of its claims, and times value.
+        self._totals: dict[str | None, tuple[float, float]] = {}
 
     @property
     def last(self) -> Place:
@@ -70,15 +70,15 @@ class Ledger:
         elif id in self.influence.claims:
             self._touched |= self.influence.drop(id)
 
-    def earned(self, candidate: str) -> tuple[float, float]:
-        """How much feedback stands on a candidate, in thumbs and before any guard; and its mean reward, 0 of none."""
-        weight, total = self._totals.get(candidate, (0.0, 0.0))
-        return (weight, total / weight) if weight > _NOTHING else (0.0, 0.0)
+    def earned(self, candidate: str | None = None) -> tuple[float, float]:
+        """How much feedback stands on a candidate (or on all), in thumbs and before any guard; and its rewards' sum."""
+        return self._totals.get(candidate, (0.0, 0.0))
 
     def _total(self, claim: Claim, sign: float) -> None:
-        weight, total = self._totals.get(claim.candidate, (0.0, 0.0))
         added = sign * claim.earned.weight
-        self._totals[claim.candidate] = (weight + added, total + added * claim.earned.value)
+        for whose in (claim.candidate, None):
+            weight, total = self._totals.get(whose, (0.0, 0.0))
+            self._totals[whose] = (weight + added, total + added * claim.earned.value)
 
     def wait(self, decision: Event, waits: bool) -> None:
         """Note whether a decision was acted on and waits for feedback."""

@@ -17,8 +17,8 @@ from policies.types import Candidate
 from policies.types import InvalidInput as Refused
 
 MOST = 10
-# A candidate's mean reward is moved towards 0 as if so many thumbs down had come first.
-_DOUBT = 2.0
+# What one has earned is drawn to what all have, as if that had come this often first; and that of all to a guess.
+_SHRINK, _FEW, _GUESS = 20.0, 5.0, 0.2
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class SlateSettings:
     `k`: how many (1 to 10). `diversity` is how they are kept apart (`mmr` or `dpp`, see `policies.slate.Layout`) and
     `strength` (0 to 1) how much that counts against what each is expected to earn. `most`: at most so many of one
     group, such as a category. `examination` (0 to 10): position p, counted from 1, is looked at with the chance
-    `p ** -examination`; 0 is everybody looking at everything. `popularity` and `novelty` (0 to 1) speak for what has
-    earned much so far, and for what has been shown little; a learner with these `cues` learns how much they tell.
+    `p ** -examination`; 0 is everybody looking at everything. `popularity` and `novelty` (0 to 1) speak for what
+    earns more than others (-1: nothing, 0: as much as all, 2: three times that or more), and for what has had little
+    feedback (1: none); a learner with these `cues` learns how much they tell.
     """
 
     k: int = 3
@@ -72,16 +73,21 @@ class SlateSettings:
         return Layout(self.diversity, self.strength, tuple(groups), self.most, tuple(pinned))
 
     def cues(
-        self, ids: Sequence[str], earned: Callable[[str], tuple[float, float]], *, learned: Collection[str] = ()
+        self, ids: Sequence[str], earned: Callable[[str | None], tuple[float, float]], *, learned: Collection[str] = ()
     ) -> dict[str, tuple[float, dict[str, float]]]:
-        """What the feedback so far says of candidates by id, in [0, 1], and how much it speaks for them here.
+        """What the feedback so far says of candidates by id, and how much it speaks for them here.
 
-        `earned` gives how much feedback stands on one, in thumbs, and its mean reward; `learned` are cues that the
-        learner weighs by itself.
+        `earned` gives how much feedback stands on one (or on all), in thumbs, and the sum of its rewards; `learned` are
+        cues that the learner weighs by itself.
         """
-        known = {id: earned(id) for id in ids}
-        popularity = {id: mean * weight / (weight + _DOUBT) for id, (weight, mean) in known.items()}
-        novelty = {id: 1.0 / math.sqrt(1.0 + weight) for id, (weight, _) in known.items()}
+        weight, total = earned(None)
+        mean = (total + _FEW * _GUESS) / (weight + _FEW)
+        popularity, novelty = {}, {}
+        for id in ids:
+            weight, total = earned(id)
+            rate = (total + _SHRINK * mean) / (weight + _SHRINK)
+            popularity[id] = min(rate / mean - 1.0, 2.0)
+            novelty[id] = 1.0 / math.sqrt(1.0 + max(weight, 0.0))
         found = {"popularity": (self.popularity, popularity), "novelty": (self.novelty, novelty)}
         return {name: cue for name, cue in found.items() if cue[0] or name in learned}
 

@@ -6,6 +6,7 @@ among these the loop of the catalogue chooses. Only items that were ever offered
 
 from __future__ import annotations
 
+import threading
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from agent.encoder import reference
 from agent.errors import NoneEligible
 from agent.items.catalogue import Catalogue
 from agent.items.item import Item
-from agent.items.retrieval import Index
+from agent.items.retrieval import APPROXIMATE_FROM, Index
 from agent.items.stock import Stock
 from agent.items.wishes import Turn, Wishes, wishes
 from agent.service import Overview, Service
@@ -38,7 +39,7 @@ DEFAULTS = LoopSettings(
         "parts": "shared",
         "prior_match": 0.2,
         "feature_scale": 0.0,
-        "cues": {"popularity": 1.0, "novelty": 0.3},
+        "cues": {"popularity": 0.3, "novelty": 0.3},
     },
     blocks=(),
     history=0.6,
@@ -49,7 +50,6 @@ DEFAULTS = LoopSettings(
     signals=dict.fromkeys(
         ("csat", "thanks", "rephrased", "handover", "left", "returned", "resolved_assumed", "resolved_confirmed"), 0.0
     ),
-    worth={"click": 0.5, "asked_about": 0.5, "added": 0.8},
     window=7 * 86_400.0,
 )
 
@@ -133,8 +133,16 @@ class Recommender:
         """The stock, and the index of its vectors; None of an empty shelf."""
         shelf, known = self._catalogue.shelf(), self._shelved
         if known is None or known[0].shelf is not shelf:
-            known = self._shelved = (Stock(shelf), Index(shelf.vectors) if shelf.order else None)
+            # Exact at once; of very many items a graph is made beside it, which takes minutes.
+            known = self._shelved = (Stock(shelf), Index(shelf.vectors, kind="exact") if shelf.order else None)
+            if len(shelf.order) > APPROXIMATE_FROM:
+                threading.Thread(target=self._make_graph, args=(known[0],), daemon=True).start()
         return known
+
+    def _make_graph(self, stock: Stock) -> None:
+        index = Index(stock.shelf.vectors)
+        if self._shelved is not None and self._shelved[0] is stock:
+            self._shelved = (stock, index)
 
     def _query(self, situation: Situation, wanted: Wishes, stock: Stock, settings: LoopSettings) -> Tensor:
         """Where to look for items (d,): what was said, moved towards those that were liked and away from the others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from agent.items.wishes import Wishes
@@ -11,11 +12,14 @@ from agent.reports import Reports, new_id
 _LOOKED_BACK = 500  # a person's tastes are of each catalogue its own, and change with each message
 
 
-def recall(service: Reports, loop: str, person: str) -> Wishes:
-    """The tastes that were kept of a person (as the channel names them); none of one who is not known."""
+def recall(service: Reports, loop: str, person: str, *, before: float = math.inf) -> Wishes:
+    """The tastes that were kept of a person (as the channel names them) before a time (unix seconds).
+
+    None of one who is not known.
+    """
     key = service.identity.person(person)
     for event in reversed(service.log.messages(key, limit=_LOOKED_BACK, kind="tastes")):
-        if event.loop == loop:
+        if event.loop == loop and event.at < before:
             body = event.body
             return Wishes(likes=body["likes"], dislikes=frozenset(body["dislikes"]), like=tuple(body["like"]))
     return Wishes()

@@ -149,7 +149,9 @@ class Recommendations:
     ) -> list[dict[str, Any]]:
         live, service, person = not self._settings.apprentice, runtime().service(), told.situation.person
         if person is not None and self._keeps(tracker):
-            wanted = recommender.wishes(told.turns, before=recall(service, recommender.loop, person))
+            # Of before this conversation: what was said in it is in its turns.
+            since = next(iter(tracker.events)).timestamp
+            wanted = recommender.wishes(told.turns, before=recall(service, recommender.loop, person, before=since))
             remember(service, recommender.loop, person, wanted)
         else:
             wanted = recommender.wishes(told.turns)
@@ -207,12 +209,12 @@ class Recommendations:
     def _note(self, told: Told, recommender: Recommender) -> None:
         """Record what the latest message says of the items shown before it."""
         turn, items = told.turns[-1], recommender.stock.shelf.items
-        critique, shown = read(turn.text, recommender.stock.vocabulary), [items[id] for id in turn.shown if id in items]
+        critique, shown = read(turn.text, recommender.stock.vocabulary), [items.get(id) for id in turn.shown]
         like, unlike = pointed_at(critique, shown)
         said = [(item.id, "asked_about") for item in like] + [(item.id, "dismissed") for item in unlike]
         said += [(id, "asked_about") for id in turn.like] + [(id, "dismissed") for id in turn.unlike]
         if critique.more or critique.dearer is not None:
-            said += [(item.id, "asked_for_more") for item in shown if (item.id, "dismissed") not in said]
+            said += [(id, "asked_for_more") for id in turn.shown if (id, "dismissed") not in said]
         service = runtime().service()
         for id, signal in dict.fromkeys(said):
             if (decision := told.shown.get(id)) is not None:

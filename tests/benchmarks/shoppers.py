@@ -94,9 +94,9 @@ class Counts:
         """Clicks per look of all items."""
         return float((self._clicks.sum() + 1.0) / (self._looks.sum() + 5.0))
 
-    def earned(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of these items (m,), clicks per look as if two looks in vain had come first; and looks."""
-        return self._clicks[items] / (self._looks[items] + 2.0), self._looks[items]
+    def looks(self, items: np.ndarray) -> np.ndarray:
+        """How often these items (m,) were looked at."""
+        return self._looks[items]
 
     def rate(self, items: np.ndarray) -> np.ndarray:
         """Clicks per look of these items (m,)."""
@@ -204,9 +204,12 @@ class Ours:
         popularity = self._counts.rate(visit.retrieved) / self._counts.overall() - 1.0
         rows[:, self._popularity] = FEATURE * np.clip(popularity, -1.0, 2.0)
         said = np.concatenate([visit.context, FEATURE * np.array([1.0, 1.0, 1.0, visit.budget])])
-        if self._cues:  # as the product has them: popularity and novelty beside the vectors, in [0, 1]
-            earned, looks = self._counts.earned(visit.retrieved)
-            named = [{"popularity": p, "novelty": n} for p, n in zip(earned, 1.0 / np.sqrt(1.0 + looks), strict=True)]
+        if self._cues:  # as the product has them: beside the vectors
+            novelty = 1.0 / np.sqrt(1.0 + self._counts.looks(visit.retrieved))
+            popularity = np.clip(self._counts.rate(visit.retrieved) / self._counts.overall() - 1.0, -1.0, 2.0)
+            price = self._shop.price[visit.retrieved]
+            columns = {"popularity": popularity, "novelty": novelty, "price": price, "budget": price * visit.budget}
+            named = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
             plain = torch.from_numpy(self._shop.vectors[visit.retrieved])
             offered = zip(visit.retrieved.tolist(), plain, named, strict=True)
             return Context(torch.from_numpy(visit.context)), [Candidate(str(i), row, cue) for i, row, cue in offered]
@@ -263,7 +266,13 @@ KINDS: dict[str, Kind] = {
     "similarity": Kind("drawn", {"nearest": True}),
     "popularity": Kind("popular"),
     "lints cues": Kind(
-        "ours", {"policy": "lints", **SHARED, "alpha": 0.1, "cues": {"popularity": 1.0, "novelty": 0.3}}
+        "ours",
+        {
+            "policy": "lints",
+            **SHARED,
+            "alpha": 0.1,
+            "cues": dict.fromkeys(("popularity", "novelty", "price", "budget"), 0.3),
+        },
     ),
     "lints vectors": Kind("ours", {"policy": "lints", **SHARED, "alpha": 0.1, "cues": {}}),
     "lints shared": Kind("ours", {"policy": "lints", **SHARED, "alpha": 0.1}),

@@ -397,7 +397,7 @@ def test_clicks_raise_what_an_item_is_expected_to_earn_and_revoking_takes_it_bac
         return expected(service, shown.decision, "seeds"), shown.decision
 
     before, first = look("m0")
-    assert before < DEFAULTS.worth["click"]
+    assert before < 1.0
     events = []
     for n in range(5):
         _, decision = look(f"click{n}")
@@ -428,7 +428,7 @@ def test_what_was_learned_of_an_item_is_known_to_another_process_and_spreads_to_
         id: expected(second, later.decision, id) - expected(service, start.decision, id)
         for id in later.decision.probabilities
     }
-    assert max(gains, key=gains.__getitem__) == "seeds"
+    assert gains["seeds"] > max(gains["bowl"], 0.0)
     assert gains["lantern"] > gains["bowl"]
 
 

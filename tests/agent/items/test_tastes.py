@@ -71,3 +71,10 @@ def test_the_log_is_sound_with_them(service):
 def test_any_name_of_a_person_will_do(service, person):
     remember(service, "items:shop", person, WISHES)
     assert recall(service, "items:shop", person) == WISHES.lasting()
+
+
+def test_what_was_kept_before_a_time_is_told_apart(service):
+    remember(service, "items:shop", "ada", WISHES)
+    (event,) = service.log.read(kinds=("tastes",))
+    assert recall(service, "items:shop", "ada", before=event.at) == Wishes()
+    assert recall(service, "items:shop", "ada", before=event.at + 1.0) == WISHES.lasting()
