@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,7 +39,7 @@ DEFAULTS = LoopSettings(
         "parts": "shared",
         "prior_match": 0.2,
         "feature_scale": 0.0,
-        "cues": {"popularity": 0.3, "novelty": 0.3},
+        "cues": {"popularity": 0.3, "novelty": 0.3, "price": 0.3, "limit": 0.3},
     },
     blocks=(),
     history=0.6,
@@ -106,7 +106,10 @@ class Recommender:
         self._make_known(ids, stock, overview.settings.encoder)
         said = replace(situation, features={**situation.features, **wanted.likes})
         groups = {id: stock.shelf.items[id].category for id in ids}
-        cues = {"similar": (_SIMILAR, _likeness(ids, wanted, stock))} if wanted.like else {}
+        # What a price tells is for the learner to find out.
+        cues = {name: (0.0, of) for name, of in stock.cues(ids, wanted).items()}
+        if wanted.like:
+            cues["similar"] = (_SIMILAR, _likeness(ids, wanted, stock))
         try:
             decisions = self._service.decide_slate(
                 self.loop, said, candidates=ids, k=k, groups=groups, cues=cues, live=live, seed=seed
@@ -172,7 +175,7 @@ class _Shelved:
         return [array("f", self._rows[reference(text)].float().numpy().tobytes()) for text in texts]
 
 
-def _likeness(ids: Sequence[str], wanted: Wishes, stock: Stock) -> Mapping[str, float]:
+def _likeness(ids: Sequence[str], wanted: Wishes, stock: Stock) -> dict[str, float]:
     """The highest cosine of each item with one that others should be like, in [0, 1]."""
     models = [stock.vector(id) for id in wanted.like if id in stock.shelf.places]
     if not models:

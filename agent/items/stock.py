@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 import torch
@@ -47,6 +47,29 @@ class Stock:
         places += [self.shelf.places[id] for id in (*wanted.dismissed, *without) if id in self.shelf.places]
         allowed[places] = False
         return allowed
+
+    def cues(self, ids: Sequence[str], wanted: Wishes) -> dict[str, dict[str, float]]:
+        """What the prices of items say, by id: "price", from -1 (the cheapest of the shop) to 1, and "limit".
+
+        That is how near a price comes to the highest that was named, in [0, 1]. Both are 0 of a price nobody knows.
+        """
+        price, limit = dict.fromkeys(ids, 0.0), dict.fromkeys(ids, 0.0)
+        for id in ids:
+            place = self.shelf.places[id]
+            own = float(self._prices[place])
+            if not math.isnan(own):
+                price[id] = float(self._standing[place])
+                limit[id] = 0.0 if wanted.highest in (0.0, math.inf) else min(own / wanted.highest, 1.0)
+        return {"price": price, "limit": limit}
+
+    @cached_property
+    def _standing(self) -> Tensor:
+        """How many items are cheaper, less how many are dearer, as a share of all with a price (n,)."""
+        known = self._prices[~self._prices.isnan()].sort().values
+        if not len(known):
+            return torch.zeros(len(self._prices))
+        below, upto = (torch.searchsorted(known, self._prices, right=right) for right in (False, True))
+        return (below + upto - len(known)) / len(known)
 
     def vector(self, id: str) -> Tensor:
         """An item's embedding (d,)."""
