@@ -15,7 +15,9 @@ import yaml
 from agent.log import LearningLog
 from tests.rasa.server import RasaServer, run
 
-pytestmark = [pytest.mark.rasa, pytest.mark.slow]
+# Three trainings with TensorFlow take minutes, and on a busy machine many.
+TRAINING_SECONDS = 1500.0
+pytestmark = [pytest.mark.rasa, pytest.mark.slow, pytest.mark.timeout(TRAINING_SECONDS + 300.0)]
 
 WORDINGS = ["Hey! How are you?", "Good to see you. How is it going?"]
 SAYINGS = ["hello", "I am sad", "yes", "bye", "are you a bot?", "hi", "I feel great"]
@@ -109,7 +111,8 @@ for name in ("plugged-in", "plain", "disabled"):
         found[name] = asyncio.run(talk())
 print(json.dumps(found))
 """
-    printed = run("-c", code, str(cache / "init"), *SAYINGS, home=plain / "state", folder=plain)
+    arguments = ("-c", code, str(cache / "init"), *SAYINGS)
+    printed = run(*arguments, home=plain / "state", folder=plain, seconds=TRAINING_SECONDS)
     found: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return found
 
