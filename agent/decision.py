@@ -177,24 +177,29 @@ def _counted(reasons: Sequence[str | None]) -> str:
     return f" ({', '.join(f'{count} {why}' for why, count in counts.items())})" if counts else ""
 
 
+@dataclass(frozen=True)
+class Placing:
+    """What a slate of at most `k` keeps to; `looked_at` is the chance that a position (from 0) is looked at."""
+
+    layout: Layout
+    k: int
+    limits: Limits | None
+    looked_at: Callable[[int], float]
+
+
 def slate_bodies(
     framed: Frame,
     learner: Learner,
-    layout: Layout,
+    placing: Placing,
     *,
-    k: int,
     seed: int,
     at: float,
     live: bool,
-    limits: Limits | None,
-    looked_at: Callable[[int], float],
 ) -> list[dict[str, Any]]:
-    """Choose a slate of at most k: the body of a decision event for each position, from the first on.
-
-    `looked_at` is the chance that a position (from 0) is looked at.
-    """
+    """Choose a slate: the body of a decision event for each position, from the first on."""
+    layout, limits = placing.layout, placing.limits
     eligible = [candidate.eligible for candidate in framed.candidates]
-    k = min(k, sum(eligible))
+    k = min(placing.k, sum(eligible))
     choices = learner.choose_slate(
         framed.context, framed.candidates, k=k, seed=seed, at=at, limits=limits, layout=layout
     )
@@ -204,7 +209,9 @@ def slate_bodies(
         barred = [why or (None if free else "not here") for why, free in zip(framed.barred, left, strict=True)]
         here = replace(framed, candidates=_eligible(framed.candidates, left), barred=barred)
         body = body_of(here, choice, learner, seed=int(position_seed(seed, position)), live=live, limits=limits)
-        where = slates.body_of(layout, slate=slate, position=position, above=above, examination=looked_at(position))
+        where = slates.body_of(
+            layout, slate=slate, position=position, above=above, examination=placing.looked_at(position)
+        )
         bodies.append({**body, "abstained": False, "slate": where})
         limits = limits and limits.after(choice.scores, left, choice.index)
         above = [*above, choice.index]

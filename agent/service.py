@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.candidates import ABSTAIN, Encodes, Reply, marked, new_vectors, version_id
-from agent.decision import Decision, Frame, Situation, body_of, frame, slate_bodies
+from agent.decision import Decision, Frame, Placing, Situation, body_of, frame, slate_bodies
 from agent.encoder import Encoder
 from agent.errors import Conflict, InvalidInput, Unknown
 from agent.expiry import expiries
@@ -281,24 +281,13 @@ class Service(Reports):
             settings, seed = SlateSettings.of(model.settings.slate), secrets.randbits(53) if seed is None else seed
             live, now = live and not model.settings.apprentice, self._clock()
             ids = [candidate.id for candidate in framed.candidates]
-            known = {
-                **settings.cues(ids, model.ledger.earned, learned=model.settings.learner.get("cues", ())),
-                **(cues or {}),
-            }
-            framed = framed.with_cues(known)
+            learned = model.settings.learner.get("cues", ())
+            framed = framed.with_cues({**settings.cues(ids, model.ledger.earned, learned=learned), **(cues or {})})
             pinned = [model.library.get(id).state == "pinned" for id in ids]
             layout = settings.layout([(groups or {}).get(id) for id in ids], pinned)
-            bodies = slate_bodies(
-                framed,
-                model.learner,
-                layout,
-                k=k or settings.k,
-                seed=seed,
-                at=now,
-                live=live,
-                limits=_limits(model, framed, live=live),
-                looked_at=settings.looked_at,
-            )
+            limits, k = _limits(model, framed, live=live), k or settings.k
+            place = Placing(layout, k, limits, settings.looked_at)
+            bodies = slate_bodies(framed, model.learner, place, seed=seed, at=now, live=live)
             events = [self._decision_event(model, situation, body, now) for body in bodies]
         self.log.append(events, vectors=framed.vectors, durable=False)
         return [Decision.of(event) for event in events]
