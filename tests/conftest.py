@@ -35,8 +35,8 @@ _TOGETHER = {"connectors": "connectors", "rasa": "rasa", "console": "console"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together, where tests run in several processes, those that share a server, and those of one file."""
     for item in items:
-        folder = item.path.relative_to(ROOT / "tests").parts[0]
-        item.add_marker(pytest.mark.xdist_group(_TOGETHER.get(folder, str(item.path))))
+        place = item.path.relative_to(ROOT / "tests")
+        item.add_marker(pytest.mark.xdist_group(_TOGETHER.get(place.parts[0], str(place))))
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ def test_the_version_is_that_of_what_the_fold_computes():
         ({"share_floor": 0.5}, "share_floor must be a number from 1"),
         ({"burst": "many"}, "burst must be a number from 1"),
         ({"burst_seconds": 0}, "burst_seconds must be a number from 1"),
-        ({"signals": ["thumb"]}, "signals must map names of signals to weights"),
+        ({"signals": ["thumb"]}, "signals must map names of signals to numbers"),
         ({"signals": {"thump": 1}}, "signals: unknown signal 'thump'; known are thumb, rating"),
         ({"signals": {"csat": 2}}, "signals: weight of 'csat' must be a number from 0 to 1"),
     ],
