@@ -90,7 +90,7 @@ class Reader:
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     folder = tmp_path_factory.mktemp("reader")
     for block in blocks("csv"):
-        (folder / "questions.csv").write_text(block)
+        (folder / ("catalogue.csv" if block.startswith("id,") else "questions.csv")).write_text(block)
     reader = Reader(folder)
     yield reader
     reader.leave()
@@ -105,6 +105,8 @@ def test_the_commands_do_what_the_readme_says(reader):
     feedback = next(said[command] for command in said if "feedback" in command)
     assert '"duplicate": false' in feedback.lower() or '"duplicate":false' in feedback.lower()
     assert "log and model agree" in said["rejoinder verify"]
+    assert re.search(r"items +2\n", said["rejoinder items check catalogue.csv"])
+    assert "line 4" in said["rejoinder items check catalogue.csv"]
     assert "average reward" in next(said[command] for command in said if command.startswith("rejoinder simulate"))
 
 
