@@ -41,6 +41,7 @@ from rich.console import Console
 from rich.table import Table
 
 import policies
+from agent.rewards import looked_at
 from policies import Candidate, Choice, Context, bootstrap, evaluate
 from policies.types import Scores
 from tests.benchmarks.peers import roster
@@ -225,8 +226,7 @@ def teaching(click: float, examination: float, relevance: float, handling: str) 
         return click, 1.0
     if handling == "scaled":
         return click / examination, examination
-    r = min(max(relevance, 0.01), 0.99)
-    return (1.0, 1.0) if click else (0.0, examination * (1.0 - r) / (1.0 - examination * r))
+    return (1.0, 1.0) if click else (0.0, looked_at(examination, relevance))
 
 
 def slate_of(
