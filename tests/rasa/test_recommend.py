@@ -16,9 +16,14 @@ import yaml
 
 pytest.importorskip("rasa")
 
+from rasa.shared.core.events import SlotSet, UserUttered
+from rasa.shared.core.slots import AnySlot
+from rasa.shared.core.trackers import DialogueStateTracker
+
 from agent.errors import InvalidInput
 from agent.log import Event, LearningLog
-from agent.plugin.recommend import Options
+from agent.plugin.recommend import SHOW, Options, Recommendations
+from agent.plugin.situation import situation_of
 from agent.service import Service
 from tests.rasa.server import RasaServer, environment
 
@@ -183,3 +188,25 @@ def test_the_readmes_lines_are_taken_and_wrong_ones_are_refused(root):
     for wrong in ({}, {"source": 3}, {**given, "refresh": "often"}, {**given, "slate": {"k": 0}}, {**given, "hue": 1}):
         with pytest.raises(InvalidInput, match="README"):
             Options.of(wrong, where="README")
+
+
+def test_tastes_and_the_age_come_from_the_slots_that_the_options_name(root, shared):
+    given = {"source": str(root / "training_data/catalogue.csv"), "remember": "keep", "age": "years"}
+    recommendations = Recommendations(*Options.of(given, where="test"))
+
+    def shown(text, **slots):
+        tracker = DialogueStateTracker("eve", [AnySlot(name, mappings=[{}]) for name in ("keep", "years")])
+        tracker.update(UserUttered(text, intent={"name": "recommend"}))
+        for name, value in slots.items():
+            tracker.update(SlotSet(name, value))
+        message = {}
+        recommendations.render(SHOW, message, tracker, situation_of(tracker))
+        return [card["title"] for card in message.get("elements", ())]
+
+    knife = "Cook's knife, 18 cm"
+    assert knife in shown("a knife for a cook, 18 cm, patient blade")
+    assert knife not in shown("a knife for a cook, 18 cm, patient blade", years=12)
+    assert not list(shared.service().log.read(kinds=("tastes",)))
+    assert shown("a blanket, not wool", keep=True)
+    (kept,) = shared.service().log.read(kinds=("tastes",))
+    assert kept.body["dislikes"] == ["material:wool"]
