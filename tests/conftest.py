@@ -23,6 +23,14 @@ for name in [name for name in os.environ if name.startswith("REJOINDER_") and na
     del os.environ[name]
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run: what CI finds, whoever pushed finds too. `--hypothesis-profile=search` looks further.
+settings.register_profile("seeded", derandomize=True, database=None, deadline=None)
+settings.register_profile(
+    "search", max_examples=2_000, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
+settings.load_profile("seeded")
 
 ROOT = Path(__file__).resolve().parent.parent
 

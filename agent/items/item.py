@@ -200,7 +200,9 @@ def _words(name: str, value: Any) -> str:
         return value.strip()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInput(f"{name}: a {type(value).__name__} is no text")
-    return f"{value:g}" if isinstance(value, float) and value == round(value) else str(value)
+    if isinstance(value, float):
+        return str(int(value) if value.is_integer() else _finite(name, value))
+    return str(value)
 
 
 def _line(name: str, value: Any) -> str:

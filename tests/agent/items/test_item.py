@@ -50,6 +50,10 @@ def test_a_row_of_texts_and_one_of_json_values_say_the_same():
         ({"id": None}, "id: is missing"),
         ({"id": "x" * 201}, "id: has 201 characters; 200 are the most"),
         ({"id": ["m1"]}, "id: a list is no text"),
+        ({"id": float("nan")}, "id: nan is not finite"),
+        ({"title": float("-inf")}, "title: -inf is not finite"),
+        ({"minimum_age": float("nan")}, "minimum_age: nan is not finite"),
+        ({"material": ["wool", float("inf")]}, "material: inf is not finite"),
         ({"title": " \n"}, "title: is missing"),
         ({"title": "\ud800"}, "title: is not text, at character 1"),
         ({"price": "-1"}, "price: '-1' is negative"),
@@ -102,6 +106,12 @@ def test_what_can_be_ordered_is_available(value):
 @pytest.mark.parametrize("value", ["out of stock", "OutOfStock", "sold out", "no", "0", 0, -2, False, "Discontinued"])
 def test_what_cannot_be_ordered_is_not(value):
     assert not item(availability=value).available
+
+
+def test_an_id_that_is_a_number_keeps_its_digits():
+    assert [item(id=value).id for value in (7, 7.0, 12_345_678.0, 12_345_679, 7.5)] == [
+        "7", "7", "12345678", "12345679", "7.5",
+    ]  # fmt: skip
 
 
 def test_long_texts_are_cut_and_it_is_said():
