@@ -1,0 +1,165 @@
+"""The review index's tables. All of it follows from the learning log: a new version of this file makes it anew."""
+
+from __future__ import annotations
+
+#: counts the versions: an index of another one is made again from the log.
+VERSION = 1
+
+SCHEMA = """
+create table state (name text primary key, value) without rowid;
+
+-- One row a conversation; `key` is the log's name for it (a decision of no conversation has one to itself). What is
+-- derived from its decisions, outcomes and annotations is written by `agent.review.summary`.
+create table conversations (
+    id integer primary key,
+    key text not null unique,
+    day integer not null default 0,
+    started real not null default 0,
+    last real not null default 0,
+    channel text,
+    language text,
+    opening text not null default '',
+    turns integer not null default 0,
+    decisions integer not null default 0,
+    outcomes integer not null default 0,
+    reward real,
+    worst real,
+    uncertainty real,
+    priority real not null default 0,
+    handed_over integer not null default 0,
+    resolved text,
+    flagged integer not null default 0,
+    verdict text,
+    assigned text
+);
+create index conversations_started on conversations (started);
+create index conversations_day on conversations (day);
+create index conversations_reward on conversations (worst, id) where worst is not null;
+create index conversations_uncertainty on conversations (uncertainty, id);
+create index conversations_turns on conversations (turns, id);
+create index conversations_priority on conversations (priority, id) where priority > 0;
+
+create table decisions (
+    seq integer primary key,
+    id text not null unique,
+    conversation integer not null,
+    turn text,
+    day integer not null,
+    at real not null,
+    loop text not null,
+    channel text,
+    language text,
+    intent text,
+    text text not null,
+    chosen text not null,
+    version integer not null,
+    model_version text not null,
+    propensity real not null,
+    expected real not null,
+    deviation real not null,
+    explored integer not null,
+    live integer not null,
+    abstained integer not null,
+    activated integer not null default 0,
+    reward real,
+    weight real
+);
+create index decisions_conversation on decisions (conversation);
+create index decisions_turn on decisions (turn) where turn is not null;
+create index decisions_chosen on decisions (loop, chosen, seq);
+create index decisions_day on decisions (day);
+
+create table outcomes (
+    seq integer primary key,
+    id text not null unique,
+    conversation integer not null,
+    turn text,
+    decision text,
+    day integer not null,
+    at real not null,
+    signal text not null,
+    value real not null,
+    scaled real not null,
+    explicit integer not null,
+    source text not null,
+    comment text,
+    standing integer not null default 1,
+    corrected integer not null default 0
+);
+create index outcomes_conversation on outcomes (conversation);
+create index outcomes_day on outcomes (day);
+
+create table messages (
+    seq integer primary key,
+    conversation integer not null,
+    turn text,
+    who text not null,
+    part integer not null,
+    at real not null,
+    text text not null,
+    action text
+);
+create index messages_conversation on messages (conversation);
+create virtual table words using fts5 (
+    text, content = 'messages', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
+);
+
+create table annotations (
+    seq integer primary key,
+    id text not null unique,
+    conversation integer not null,
+    turn text,
+    at real not null,
+    what text not null,
+    value text not null,
+    who text not null,
+    standing integer not null default 1
+);
+create index annotations_conversation on annotations (conversation);
+
+-- Everything that a person did: what the trail shows.
+create table actions (
+    seq integer primary key,
+    id text not null,
+    at real not null,
+    who text not null,
+    kind text not null,
+    loop text,
+    conversation integer,
+    about text not null,
+    why text not null
+);
+create index actions_who on actions (who, seq);
+
+-- What a conversation is found by, such as (`reply`, `utter_refund`): each filter is a stretch of one index.
+create table facets (id integer primary key, kind text not null, value text not null, unique (kind, value));
+create table faceted (
+    facet integer not null, conversation integer not null, primary key (facet, conversation)
+) without rowid;
+create index faceted_conversation on faceted (conversation);
+
+-- Sums by day, from which means and their intervals follow: see `agent.review.sums`. Rows of `chosen = ''` are of all
+-- candidates together: a conversation is one cluster there, however many of them it was given.
+create table days (
+    day integer not null, loop text not null, channel text not null, language text not null,
+    model_version text not null, chosen text not null,
+    decisions integer not null, live integer not null, explored integer not null, abstained integer not null,
+    activated integer not null, clusters integer not null, fed integer not null, weight real not null,
+    total real not null, square real not null, cross real not null, weights real not null, expected real not null,
+    primary key (day, loop, channel, language, model_version, chosen)
+) without rowid;
+create index days_chosen on days (loop, chosen, day);
+create table signal_days (
+    day integer not null, channel text not null, language text not null, signal text not null,
+    clusters integer not null, fed integer not null, weight real not null, total real not null, square real not null,
+    cross real not null, weights real not null,
+    primary key (day, channel, language, signal)
+) without rowid;
+create table conversation_days (
+    day integer not null, channel text not null, language text not null,
+    conversations integer not null, turns integer not null, handovers integer not null,
+    assumed integer not null, confirmed integer not null,
+    primary key (day, channel, language)
+) without rowid;
+create table stale_days (day integer primary key);
+"""
