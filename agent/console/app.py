@@ -15,7 +15,7 @@ import policies
 from agent.console import api, health, pages, sections, suggest
 from agent.console.files import Files
 from agent.console.guard import LARGEST_BODY, Guard
-from agent.console.language import Language
+from agent.console.language import Language, N_, gettext
 from agent.console.rendering import STATIC, render
 from agent.errors import Conflict, InvalidInput, LogUnavailable, ModelMissing, RejoinderError, Unknown
 from agent.service import Service
@@ -24,6 +24,20 @@ _RETRY_SECONDS = 2
 _FOR_PROGRAMS = ("/v1", "/healthz", "/metrics", "/static")
 # htmx puts an error where notices stand, not where the answer would have been.
 _INSTEAD = {"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"}
+# What a page of an error is called.
+_TITLES = {
+    400: N_("The request cannot be read"),
+    401: N_("Please log in"),
+    403: N_("Not allowed"),
+    404: N_("Not found"),
+    405: N_("Not possible here"),
+    409: N_("That contradicts what is there"),
+    413: N_("Too much at once"),
+    422: N_("Something given is not right"),
+    429: N_("Too many requests"),
+    500: N_("Something went wrong"),
+    503: N_("Not available right now"),
+}
 # The first that fits holds: the narrower errors come before those they are kinds of.
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (Unknown, 404),
@@ -114,6 +128,6 @@ def _said(request: Request, status: int, error: str, headers: dict[str, str] | N
         "error_fragment.html" if fragment else "error.html",
         status=status,
         headers={**(headers or {}), **(_INSTEAD if fragment else {})},
-        title=HTTPStatus(status).phrase,
+        title=gettext(_TITLES[status]) if status in _TITLES else HTTPStatus(status).phrase,
         error=error,
     )

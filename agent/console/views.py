@@ -139,7 +139,7 @@ def reactions(evidence: Sequence[Event]) -> list[Reaction]:
         if event.kind == "outcome":
             found[event.id] = _reaction(event)
         elif target is not None and event.kind == "revoked":
-            found[target.event_id] = replace(target, standing=False, **_signed(event))
+            found[target.event_id] = replace(target, standing=False, who=_who(event), why=_why(event))
         elif target is not None and event.kind == "correction" and target.standing:
             value = float(event.body["value"])
             found[target.event_id] = replace(
@@ -147,7 +147,8 @@ def reactions(evidence: Sequence[Event]) -> list[Reaction]:
                 value=value,
                 scaled=SIGNALS[target.signal].scaled(value),
                 was=target.value if target.was is None else target.was,
-                **_signed(event),
+                who=_who(event),
+                why=_why(event),
             )
     return list(found.values())
 
@@ -160,8 +161,12 @@ def _reaction(event: Event) -> Reaction:
     return Reaction(event.id, event.at, body["signal"], value, scaled, about, body.get("source", ""))
 
 
-def _signed(event: Event) -> dict[str, str]:
-    return {"who": event.body.get("who") or "", "why": event.body.get("why") or ""}
+def _who(event: Event) -> str:
+    return str(event.body.get("who") or "")
+
+
+def _why(event: Event) -> str:
+    return str(event.body.get("why") or "")
 
 
 @dataclass(frozen=True)
