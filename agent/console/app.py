@@ -8,17 +8,36 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 import policies
-from agent.console import api, health, pages, suggest
+from agent.console import api, health, pages, sections, suggest
+from agent.console.files import Files
 from agent.console.guard import LARGEST_BODY, Guard
+from agent.console.language import Language, N_, gettext
+from agent.console.rendering import STATIC, render
 from agent.errors import Conflict, InvalidInput, LogUnavailable, ModelMissing, RejoinderError, Unknown
 from agent.service import Service
 
 _RETRY_SECONDS = 2
+_FOR_PROGRAMS = ("/v1", "/healthz", "/metrics", "/static")
+# htmx puts an error where notices stand, not where the answer would have been.
+_INSTEAD = {"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"}
+# What a page of an error is called.
+_TITLES = {
+    400: N_("The request cannot be read"),
+    401: N_("Please log in"),
+    403: N_("Not allowed"),
+    404: N_("Not found"),
+    405: N_("Not possible here"),
+    409: N_("That contradicts what is there"),
+    413: N_("Too much at once"),
+    422: N_("Something given is not right"),
+    429: N_("Too many requests"),
+    500: N_("Something went wrong"),
+    503: N_("Not available right now"),
+}
 # The first that fits holds: the narrower errors come before those they are kinds of.
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (Unknown, 404),
@@ -40,11 +59,13 @@ def create_app(service: Service, *, hosts: Iterable[str] = (), largest: int = LA
     app = FastAPI(title="Rejoinder", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
     app.state.service = service
     app.state.loading = health.Loading()
-    app.include_router(api.router)
-    app.include_router(suggest.router)
-    app.include_router(health.router)
-    app.include_router(pages.router)
-    app.mount("/static", StaticFiles(directory=pages.HERE / "static"))
+    app.state.simulated = lambda: False  # whether the log is a demo's
+    for router in (api.router, suggest.router, health.router, *pages.ROUTERS):
+        app.include_router(router)
+    app.state.sections = sections.existing(app.routes)
+    _lead_somewhere(app)
+    app.mount("/static", Files(directory=STATIC))
+    app.add_middleware(Language)
     app.add_middleware(Guard, hosts=frozenset(hosts), largest=largest)
     for error, _ in _STATUS:
         app.add_exception_handler(error, _known)
@@ -52,6 +73,13 @@ def create_app(service: Service, *, hosts: Iterable[str] = (), largest: int = LA
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unforeseen)
     return app
+
+
+def _lead_somewhere(app: FastAPI) -> None:
+    """Let `/` lead to the first section, where there is no overview."""
+    first = app.state.sections[0].path
+    if first != "/":
+        app.add_api_route("/", lambda: RedirectResponse(first), include_in_schema=False)
 
 
 def _known(request: Request, error: Exception) -> Response:
@@ -91,9 +119,15 @@ def _line(errors: Iterable[dict[str, Any]]) -> str:
 
 
 def _said(request: Request, status: int, error: str, headers: dict[str, str] | None = None) -> Response:
-    """The error as JSON, or as a page where one was asked for."""
-    path = request.url.path
-    if request.method in {"GET", "HEAD"} and (path == "/" or path.startswith(("/decisions", "/loops"))):
-        title = HTTPStatus(status).phrase
-        return HTMLResponse(pages.render("error.html", title=title, error=error), status, headers)
-    return JSONResponse({"error": error}, status, headers)
+    """The error as JSON to a program, as a page to a person."""
+    if request.url.path.startswith(_FOR_PROGRAMS):
+        return JSONResponse({"error": error}, status, headers)
+    fragment = "hx-request" in request.headers
+    return render(
+        request,
+        "error_fragment.html" if fragment else "error.html",
+        status=status,
+        headers={**(headers or {}), **(_INSTEAD if fragment else {})},
+        title=gettext(_TITLES[status]) if status in _TITLES else HTTPStatus(status).phrase,
+        error=error,
+    )

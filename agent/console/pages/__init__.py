@@ -1,0 +1,10 @@
+"""The pages that people read, one router a file. A page comes to life by being named here."""
+
+from __future__ import annotations
+
+from agent.console.pages import decisions, languages
+
+ROUTERS = (
+    decisions.router,
+    languages.router,
+)
