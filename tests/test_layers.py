@@ -28,7 +28,12 @@ PLACES = {
     "starlette": ("agent/console/",),
     "uvicorn": ("agent/console/",),
     "sqlite_utils": ("agent/log.py", "agent/migrations.py"),
-    "sqlite3": ("agent/log.py", "agent/migrations.py", "agent/items/feeds.py"),  # feeds read the databases of others
+    "sqlite3": (
+        "agent/log.py",
+        "agent/migrations.py",
+        "agent/access/store.py",
+        "agent/items/feeds.py",  # feeds read the databases of others
+    ),
 }
 
 # Importing these packages loads a heavy library, so others import them inside functions only.

@@ -8,14 +8,27 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import policies
-from agent.console import api, health, pages, suggest
+from agent.access import limits
+from agent.access.door import Door
+from agent.console import access, api, health, suggest
 from agent.console.guard import LARGEST_BODY, Guard
-from agent.errors import Conflict, InvalidInput, LogUnavailable, ModelMissing, RejoinderError, Unknown
+from agent.console.pages import account, decisions, people
+from agent.console.problems import Problem
+from agent.console.rendering import HERE, render
+from agent.errors import (
+    AccessUnavailable,
+    Conflict,
+    InvalidInput,
+    LogUnavailable,
+    ModelMissing,
+    RejoinderError,
+    Unknown,
+)
 from agent.service import Service
 
 _RETRY_SECONDS = 2
@@ -26,25 +39,38 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (InvalidInput, 422),
     (policies.InvalidInput, 422),
     (LogUnavailable, 503),
+    (AccessUnavailable, 503),
     (ModelMissing, 503),
     (RejoinderError, 500),
 )
 
 
-def create_app(service: Service, *, hosts: Iterable[str] = (), largest: int = LARGEST_BODY) -> FastAPI:
+def create_app(
+    service: Service,
+    *,
+    door: Door | None = None,
+    hosts: Iterable[str] = (),
+    largest: int = LARGEST_BODY,
+    rate: str = limits.API,
+) -> FastAPI:
     """The console over a service. `hosts` are names it may be addressed by beside this machine's own.
 
-    It neither folds on a timer nor closes the service: whoever runs it does (see `agent.console.server`).
+    Who may do what is the `door`'s to say, the one beside the learning log unless given. `rate` is how often a caller
+    of the HTTP API may call, as in `100/s burst 200`. It neither folds on a timer nor closes the service: whoever runs
+    it does (see `agent.console.server`).
     """
     # The usual pages that show an API load scripts from elsewhere: they are left out.
-    app = FastAPI(title="Rejoinder", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
+    app = FastAPI(title="Rejoinder", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service = service
     app.state.loading = health.Loading()
-    app.include_router(api.router)
-    app.include_router(suggest.router)
-    app.include_router(health.router)
-    app.include_router(pages.router)
-    app.mount("/static", StaticFiles(directory=pages.HERE / "static"))
+    app.state.door = door or Door(service.home)
+    app.state.limits = limits.Limits(api=rate)
+    for router in (api.router, suggest.router, health.router, decisions.router, account.router, people.router):
+        app.include_router(router)
+    app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
+    app.mount("/static", StaticFiles(directory=HERE / "static"))
+    access.check_routes(app)
+    app.add_middleware(access.Access, door=app.state.door, limits=app.state.limits, refuse=_said)
     app.add_middleware(Guard, hosts=frozenset(hosts), largest=largest)
     for error, _ in _STATUS:
         app.add_exception_handler(error, _known)
@@ -56,7 +82,7 @@ def create_app(service: Service, *, hosts: Iterable[str] = (), largest: int = LA
 
 def _known(request: Request, error: Exception) -> Response:
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
-    headers = {"Retry-After": str(_RETRY_SECONDS)} if isinstance(error, LogUnavailable) else {}
+    headers = {"Retry-After": str(_RETRY_SECONDS)} if isinstance(error, LogUnavailable | AccessUnavailable) else {}
     return _said(request, status, str(error), headers)
 
 
@@ -91,9 +117,11 @@ def _line(errors: Iterable[dict[str, Any]]) -> str:
 
 
 def _said(request: Request, status: int, error: str, headers: dict[str, str] | None = None) -> Response:
-    """The error as JSON, or as a page where one was asked for."""
-    path = request.url.path
-    if request.method in {"GET", "HEAD"} and (path == "/" or path.startswith(("/decisions", "/loops"))):
-        title = HTTPStatus(status).phrase
-        return HTMLResponse(pages.render("error.html", title=title, error=error), status, headers)
-    return JSONResponse({"error": error}, status, headers)
+    """The error as a problem, or as a page where people read it."""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return access.unknown(request, error)
+    if access.for_programs(request.url.path):
+        return Problem(status, error, headers)
+    page = render(request, "error.html", status, title=HTTPStatus(status).phrase, error=error)
+    page.headers.update(headers or {})
+    return page

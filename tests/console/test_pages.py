@@ -245,6 +245,6 @@ def test_errors_on_pages_are_pages(client: TestClient, monkeypatch: Any, service
     [(0.0, "0 %"), (1.0, "100 %"), (0.9999, "> 99.9 %"), (0.0001, "< 0.1 %"), (0.5, "50.0 %"), (0.99899, "99.9 %")],
 )
 def test_a_probability_never_looks_more_certain_than_it_is(share: float, text: str) -> None:
-    from agent.console.pages import _percent
+    from agent.console.rendering import _percent
 
     assert _percent(share) == text
