@@ -219,7 +219,7 @@ class Access:
             await self._refuse(request, 503, str(error), {"Retry-After": "2"})(scope, receive, send)
             return
         refused = self._turned_away(request)
-        if refused is None and visitor_of(request).csrf and request.method not in _READING:
+        if refused is None and _spoken_for(request):
             body = await request.body()  # Guard has read it whole, and has said how large it may be
             receive = _again(body, receive)
             if not await _csrf(scope, body, visitor_of(request)):
@@ -258,6 +258,11 @@ def unknown(request: Request, detail: str) -> Response:
     if for_programs(request.url.path):
         return Problem(401, detail, {"WWW-Authenticate": "Bearer"})
     return to_log_in(request)
+
+
+def _spoken_for(request: Request) -> bool:
+    """Whether a request changes something in the name of whom a cookie says it is; to log in is done in no name."""
+    return bool(visitor_of(request).csrf) and request.method not in _READING and request.url.path != LOG_IN
 
 
 async def _csrf(scope: Scope, body: bytes, visitor: Visitor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -68,7 +69,7 @@ def create_app(
     for router in (api.router, suggest.router, health.router, decisions.router, account.router, people.router):
         app.include_router(router)
     app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
-    app.mount("/static", StaticFiles(directory=HERE / "static"))
+    app.mount("/static", _Static(directory=HERE / "static"))
     access.check_routes(app)
     app.add_middleware(access.Access, door=app.state.door, limits=app.state.limits, refuse=_said)
     app.add_middleware(Guard, hosts=frozenset(hosts), largest=largest)
@@ -78,6 +79,13 @@ def create_app(
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unforeseen)
     return app
+
+
+class _Static(StaticFiles):
+    """Files as they are. A name with a zero in it, which no file system takes, is none."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        return ("", None) if "\0" in path else super().lookup_path(path)
 
 
 def _known(request: Request, error: Exception) -> Response:
