@@ -33,3 +33,7 @@ class ModelMissing(RejoinderError):
 
 class SourceUnavailable(RejoinderError):
     """A catalogue's source cannot be read now; what was loaded from it before stays."""
+
+
+class AccessUnavailable(RejoinderError):
+    """What says who may do what cannot be opened, read or written now; try again, nothing was lost."""

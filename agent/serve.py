@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from agent.access.door import refuse_open
 from agent.errors import InvalidInput, RejoinderError
 from agent.settings import HOME_VARIABLE, PROJECT_VARIABLE
 
@@ -35,9 +36,10 @@ def serve(
     """Run both servers until SIGINT or SIGTERM, or until one of them ends, which ends the other.
 
     Raises:
-        InvalidInput: a port is taken.
+        InvalidInput: a port is taken; or the address is not this machine's own, and nobody has to log in yet.
         RejoinderError: a server ended, or did not answer in time.
     """
+    refuse_open(home, host)
     for number in (port, console_port):
         _check_free(host, number)
     environment = {**os.environ, **quiet(home), PROJECT_VARIABLE: str(project.absolute())}

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from agent.candidates import Reply
+from agent.console.access import author_of, require_scope
 from agent.console.bodies import (
     LONGEST_ID,
     CandidateBody,
@@ -22,6 +23,7 @@ from agent.console.bodies import (
     ObservationBody,
     OutcomeBody,
 )
+from agent.console.problems import RESPONSES
 from agent.console.views import MOST_ROWS, brief, page_of
 from agent.decision import Decision
 from agent.errors import Conflict, InvalidInput, NoneEligible
@@ -32,10 +34,12 @@ from agent.reports import Recorded
 from agent.service import Service
 from agent.settings import LoopSettings
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", responses=RESPONSES)
 MOST_DECISIONS = 100_000  # that one question may look at
 _BELOW = "no candidate's expected reward reaches the loop's threshold"
-WHO = "api"  # what the log names as the author of a change made here
+WHO = "api"  # what the log names as the author of a change made here, where nobody says who it is
+# What each call needs: to teach, to look, to put right, to administer.
+DECIDE, READ, REVIEW, ADMIN = ([Depends(require_scope(scope))] for scope in ("decide", "read", "review", "admin"))
 EventId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
 CandidateId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
 LoopName = Annotated[str, Path(pattern=r"^[\w.:-]{1,100}\Z")]
@@ -48,7 +52,7 @@ def service_of(request: Request) -> Service:
     return service
 
 
-@router.post("/decisions")
+@router.post("/decisions", dependencies=DECIDE)
 def decide(request: Request, body: DecisionBody) -> dict[str, Any]:
     """Choose a candidate. `decision_id` and `chosen` are null when the loop abstains, and `reason` says why.
 
@@ -59,7 +63,7 @@ def decide(request: Request, body: DecisionBody) -> dict[str, Any]:
     """
     service = service_of(request)
     if offered := body.offered():
-        _add(service, body.loop, offered, update=body.update_candidates)
+        _add(service, body.loop, offered, update=body.update_candidates, who=author_of(request, WHO))
     try:
         if body.k > 1:
             chosen = service.decide_slate(
@@ -94,7 +98,7 @@ def _abstained(loop: str, reason: str) -> dict[str, Any]:
     return {"loop": loop, **dict.fromkeys(blank), "reason": reason}
 
 
-@router.get("/decisions")
+@router.get("/decisions", dependencies=READ)
 def decisions(
     request: Request,
     loop: str | None = None,
@@ -106,7 +110,7 @@ def decisions(
     return {"decisions": [brief(row) for row in page.rows], "before": page.older}
 
 
-@router.get("/decisions/{decision_id}")
+@router.get("/decisions/{decision_id}", dependencies=READ)
 def decision(
     request: Request,
     decision_id: EventId,
@@ -123,19 +127,19 @@ def decision(
     return why(service, service.decision(decision_id), words=words, nearest=nearest, recompute=recompute)
 
 
-@router.post("/decisions/{decision_id}/activate")
+@router.post("/decisions/{decision_id}/activate", dependencies=DECIDE)
 def activate(request: Request, decision_id: EventId) -> dict[str, Any]:
     """Say that the chosen reply was really sent. Saying it again changes nothing."""
     return {"decision_id": decision_id, "duplicate": not service_of(request).activate(decision_id)}
 
 
-@router.post("/decisions/{decision_id}/observe")
+@router.post("/decisions/{decision_id}/observe", dependencies=DECIDE)
 def observe(request: Request, decision_id: EventId, body: ObservationBody) -> dict[str, Any]:
     """Say what was used in the place of a decision that was only watched. The first said of one holds."""
     return {"decision_id": decision_id, "duplicate": not service_of(request).observe(decision_id, body.candidate)}
 
 
-@router.post("/outcomes")
+@router.post("/outcomes", dependencies=DECIDE)
 def outcome(request: Request, body: OutcomeBody) -> dict[str, Any]:
     """Record a reaction. The same `event_id` delivered again changes nothing."""
     recorded = service_of(request).record(
@@ -152,7 +156,7 @@ def outcome(request: Request, body: OutcomeBody) -> dict[str, Any]:
     return _recorded(recorded)
 
 
-@router.delete("/outcomes/{event_id}")
+@router.delete("/outcomes/{event_id}", dependencies=REVIEW)
 def revoke(
     request: Request,
     event_id: EventId,
@@ -160,23 +164,24 @@ def revoke(
     why: Annotated[str, Query(max_length=1_000)] = "",
 ) -> dict[str, Any]:
     """Take an outcome back, for good."""
-    return _recorded(service_of(request).revoke(event_id, who=who, why=why))
+    return _recorded(service_of(request).revoke(event_id, who=author_of(request, who), why=why))
 
 
-@router.patch("/outcomes/{event_id}")
+@router.patch("/outcomes/{event_id}", dependencies=REVIEW)
 def correct(request: Request, event_id: EventId, body: CorrectionBody) -> dict[str, Any]:
     """Replace an outcome's value."""
-    return _recorded(service_of(request).correct(event_id, value=body.value, who=body.who, why=body.why))
+    who = author_of(request, body.who)
+    return _recorded(service_of(request).correct(event_id, value=body.value, who=who, why=body.why))
 
 
-@router.get("/loops")
+@router.get("/loops", dependencies=READ)
 def loops(request: Request) -> dict[str, Any]:
     """Every loop: its settings, model version and candidates."""
     service = service_of(request)
     return {"loops": [_loop(service, name) for name in service.loops()]}
 
 
-@router.get("/loops/{loop}/importance")
+@router.get("/loops/{loop}/importance", dependencies=READ)
 def importance(
     request: Request,
     loop: LoopName,
@@ -191,7 +196,7 @@ def importance(
     return measured(service.log, loop, last=last, features=features, snapshots=service.snapshots(loop))
 
 
-@router.post("/loops/{loop}")
+@router.post("/loops/{loop}", dependencies=ADMIN)
 def create_loop(request: Request, response: Response, loop: LoopName, body: LoopBody) -> dict[str, Any]:
     """Create a loop (201), or add to and change the candidates of one that has these settings (200)."""
     service = service_of(request)
@@ -199,17 +204,19 @@ def create_loop(request: Request, response: Response, loop: LoopName, body: Loop
     new = loop not in service.loops()
     if not new and service.overview(loop).settings != settings:
         raise Conflict(f"loop {loop!r} exists already, with other settings; changing them is not done over HTTP")
-    service.configure(loop, settings, who=WHO)
-    service.reconcile(loop, [candidate.reply() for candidate in body.candidates], who=WHO)
+    who = author_of(request, WHO)
+    service.configure(loop, settings, who=who)
+    service.reconcile(loop, [candidate.reply() for candidate in body.candidates], who=who)
     response.status_code = 201 if new else 200
     return _loop(service, loop)
 
 
-@router.patch("/loops/{loop}/candidates/{candidate:path}")
+@router.patch("/loops/{loop}/candidates/{candidate:path}", dependencies=REVIEW)
 def mark(request: Request, loop: LoopName, candidate: CandidateId, body: MarkBody) -> dict[str, Any]:
     """Enable, disable, pin or block a candidate, or approve its words."""
     service = service_of(request)
-    reply = service.mark(loop, candidate, state=body.state, approved=body.approved, who=body.who, why=body.why)
+    who = author_of(request, body.who)
+    reply = service.mark(loop, candidate, state=body.state, approved=body.approved, who=who, why=body.why)
     return {"loop": loop, **reply.as_body()}
 
 
@@ -221,7 +228,7 @@ def _settings(body: LoopBody, *, where: str) -> LoopSettings:
         raise InvalidInput(f"{where}: {error}") from error
 
 
-def _add(service: Service, loop: str, offered: Sequence[CandidateBody], *, update: bool) -> None:
+def _add(service: Service, loop: str, offered: Sequence[CandidateBody], *, update: bool, who: str) -> None:
     """Bring candidates that came with their words into the loop; those it knows change only where that is allowed."""
     known = {reply.id: reply for reply in service.overview(loop).candidates}
     wanted: list[Reply] = []
@@ -233,7 +240,7 @@ def _add(service: Service, loop: str, offered: Sequence[CandidateBody], *, updat
                 '"update_candidates": true replaces them'
             )
         wanted.append(reply)
-    service.reconcile(loop, wanted, who=WHO)
+    service.reconcile(loop, wanted, who=who)
 
 
 def _merged(known: Reply | None, candidate: CandidateBody) -> Reply:

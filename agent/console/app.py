@@ -6,22 +6,33 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 import policies
-from agent.console import api, health, pages, sections, suggest
+from agent.access import limits
+from agent.access.door import Door
+from agent.console import access, api, health, pages, sections, suggest
 from agent.console.files import Files
 from agent.console.guard import LARGEST_BODY, Guard
 from agent.console.language import N_, Language, gettext
+from agent.console.problems import Problem
 from agent.console.rendering import STATIC, render
-from agent.errors import Conflict, InvalidInput, LogUnavailable, ModelMissing, RejoinderError, Unknown
+from agent.errors import (
+    AccessUnavailable,
+    Conflict,
+    InvalidInput,
+    LogUnavailable,
+    ModelMissing,
+    RejoinderError,
+    Unknown,
+)
+from agent.review.index import ReviewIndex
 from agent.service import Service
 
 _RETRY_SECONDS = 2
-_FOR_PROGRAMS = ("/v1", "/healthz", "/metrics", "/static")
 # htmx puts an error where notices stand, not where the answer would have been.
 _INSTEAD = {"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"}
 # What a page of an error is called.
@@ -45,26 +56,42 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (InvalidInput, 422),
     (policies.InvalidInput, 422),
     (LogUnavailable, 503),
+    (AccessUnavailable, 503),
     (ModelMissing, 503),
     (RejoinderError, 500),
 )
 
 
-def create_app(service: Service, *, hosts: Iterable[str] = (), largest: int = LARGEST_BODY) -> FastAPI:
+def create_app(
+    service: Service,
+    *,
+    door: Door | None = None,
+    hosts: Iterable[str] = (),
+    largest: int = LARGEST_BODY,
+    rate: str = limits.API,
+) -> FastAPI:
     """The console over a service. `hosts` are names it may be addressed by beside this machine's own.
 
-    It neither folds on a timer nor closes the service: whoever runs it does (see `agent.console.server`).
+    Who may do what is the `door`'s to say, the one beside the learning log unless given. `rate` is how often a caller
+    of the HTTP API may call, as in `100/s burst 200`. It neither folds on a timer nor closes the service: whoever runs
+    it does (see `agent.console.server`).
     """
     # The usual pages that show an API load scripts from elsewhere: they are left out.
-    app = FastAPI(title="Rejoinder", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
+    app = FastAPI(title="Rejoinder", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service = service
+    app.state.index = ReviewIndex(service.log, service.home)
     app.state.loading = health.Loading()
     app.state.simulated = lambda: False  # whether the log is a demo's
+    app.state.door = door or Door(service.home)
+    app.state.limits = limits.Limits(api=rate)
     for router in (api.router, suggest.router, health.router, *pages.ROUTERS):
         app.include_router(router)
+    app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
     app.state.sections = sections.existing(app.routes)
     _lead_somewhere(app)
     app.mount("/static", Files(directory=STATIC))
+    access.check_routes(app)
+    app.add_middleware(access.Access, door=app.state.door, limits=app.state.limits, refuse=_said)
     app.add_middleware(Language)
     app.add_middleware(Guard, hosts=frozenset(hosts), largest=largest)
     for error, _ in _STATUS:
@@ -79,12 +106,13 @@ def _lead_somewhere(app: FastAPI) -> None:
     """Let `/` lead to the first section, where there is no overview."""
     first = app.state.sections[0].path
     if first != "/":
-        app.add_api_route("/", lambda: RedirectResponse(first), include_in_schema=False)
+        viewer = [Depends(access.require("viewer"))]
+        app.add_api_route("/", lambda: RedirectResponse(first), include_in_schema=False, dependencies=viewer)
 
 
 def _known(request: Request, error: Exception) -> Response:
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
-    headers = {"Retry-After": str(_RETRY_SECONDS)} if isinstance(error, LogUnavailable) else {}
+    headers = {"Retry-After": str(_RETRY_SECONDS)} if isinstance(error, LogUnavailable | AccessUnavailable) else {}
     return _said(request, status, str(error), headers)
 
 
@@ -119,9 +147,11 @@ def _line(errors: Iterable[dict[str, Any]]) -> str:
 
 
 def _said(request: Request, status: int, error: str, headers: dict[str, str] | None = None) -> Response:
-    """The error as JSON to a program, as a page to a person."""
-    if request.url.path.startswith(_FOR_PROGRAMS):
-        return JSONResponse({"error": error}, status, headers)
+    """The error as a problem to a program, as a page to a person."""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return access.unknown(request, error)
+    if access.for_programs(request.url.path):
+        return Problem(status, error, headers)
     fragment = "hx-request" in request.headers
     return render(
         request,

@@ -1,18 +1,19 @@
 """The guard in front of every route: whose pages may call, how much they may send, what a browser may do.
 
-There is no log-in: whoever can reach the port may use the console. So it listens on this machine alone, and a web
-page open in a browser on this machine, which can reach the port as well, is kept out: by the Host header (a name
-made to point here) and by the Origin and Sec-Fetch-Site headers (a form or script of another site).
+A web page open in a browser that can reach the port is kept out: by the Host header (a name made to point here) and by
+the Origin and Sec-Fetch-Site headers (a form or script of another site). Who comes in is asked after that, in
+`agent.console.access`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agent.console.problems import Problem
 
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 LARGEST_BODY = 1 << 20  # bytes
@@ -64,7 +65,8 @@ class Guard:
             else:
                 await self._app(scope, _replay(body, receive), marked)
                 return
-        await _refuse(marked, *refusal)
+        # The rest of the body may never be read: the connection is of no more use.
+        await Problem(*refusal, {"connection": "close"})(scope, receive, marked)
 
     def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -123,14 +125,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
-
-
-async def _refuse(send: Send, status: int, error: str) -> None:
-    content = json.dumps({"error": error}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(content)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})

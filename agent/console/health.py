@@ -9,9 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from agent.console.access import anyone, require_scope, visitor_of
 from agent.console.api import service_of
 from agent.errors import LogUnavailable, ModelMissing, RejoinderError
 from agent.log import LearningLog
@@ -24,9 +25,12 @@ _BUSY_SECONDS = 0.5
 _LOAD_SECONDS = 1.0
 
 
-@router.get("/healthz")
+@router.get("/healthz", dependencies=[Depends(anyone)])
 def healthz(request: Request) -> JSONResponse:
-    """200 where the log can be read and written and the encoders load, else 503; a word on each."""
+    """200 where the log can be read and written and the encoders load, else 503; a word on each.
+
+    Who may not read is told no more than whether all is well.
+    """
     service = service_of(request)
     found: dict[str, Any] = {}
     checks: dict[str, Callable[[], object]] = {
@@ -35,10 +39,11 @@ def healthz(request: Request) -> JSONResponse:
     }
     said = {name: _said(check) for name, check in checks.items()}
     well = all(word == "ok" for word in said.values())
-    return JSONResponse({"ok": well, **said, "seq": found.get("seq")}, status_code=200 if well else 503)
+    told = {**said, "seq": found.get("seq")} if visitor_of(request).allows("read") else {}
+    return JSONResponse({"ok": well, **told}, status_code=200 if well else 503)
 
 
-@router.get("/metrics")
+@router.get("/metrics", dependencies=[Depends(require_scope("read"))])
 def metrics(request: Request) -> PlainTextResponse:
     """Counters and gauges in Prometheus' text format."""
     text = "".join(f"{line}\n" for line in _metrics(service_of(request)))

@@ -14,6 +14,8 @@ from types import FrameType
 
 import uvicorn
 
+from agent.access.door import Door, refuse_open
+from agent.access.limits import API
 from agent.console.app import create_app
 from agent.errors import InvalidInput, LogUnavailable, RejoinderError
 from agent.service import Service
@@ -25,26 +27,39 @@ _GRACE_SECONDS = 10
 _log = logging.getLogger(__name__)
 
 
-def run(home: Path, host: str = HOST, port: int = PORT, *, hosts: Sequence[str] = ()) -> None:
+def run(
+    home: Path,
+    host: str = HOST,
+    port: int = PORT,
+    *,
+    hosts: Sequence[str] = (),
+    proxy: str | None = None,
+    rate: str = API,
+) -> None:
     """Serve the console until SIGTERM or Ctrl-C, then end what is under way and keep what was folded.
 
-    There is no log-in: an address other than this machine's own lets whoever reaches it in. `hosts` are further
-    names by which requests may address the server.
+    `hosts` are further names by which requests may address the server. `proxy` is the address of one in front of it,
+    which is believed when it says whom it speaks for and whether that was over https. `rate` is how often a caller of
+    the HTTP API may call.
 
     Raises:
-        InvalidInput: the address cannot be listened on; the message says why.
+        AccessUnavailable: `access.db` cannot be opened.
+        InvalidInput: the address cannot be listened on, or must not be while nobody has to log in.
         LogUnavailable: the learning log cannot be opened.
     """
+    refuse_open(home, host)
     with _listening(host, port) as listener, _stopping():
         service = Service(home)
         try:
-            app = create_app(service, hosts=[host, *hosts])
+            door = Door(home)
+            app = create_app(service, door=door, hosts=[host, *hosts], rate=rate)
             config = uvicorn.Config(
                 app,
                 log_config=None,  # logging is the command line's to set up
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=proxy is not None,
+                forwarded_allow_ips=proxy,
                 lifespan="off",
                 ws="none",
                 timeout_graceful_shutdown=_GRACE_SECONDS,

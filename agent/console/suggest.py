@@ -10,11 +10,12 @@ from fastapi import APIRouter, Request
 from agent.console import api
 from agent.console.api import EventId
 from agent.console.bodies import DecisionBody, ReplyBody
+from agent.console.problems import RESPONSES
 from agent.log import Event
 from agent.service import Service
 from agent.suggestions import OFFERED, SIGNAL, Suggestion, alternatives, credit, judged, words
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", responses=RESPONSES, dependencies=api.DECIDE)
 
 
 @router.post("/suggestions")

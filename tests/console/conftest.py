@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx import Response
 
 from agent.candidates import Reply
 from agent.console.app import create_app
@@ -28,6 +30,18 @@ def alert(at: float, *, seq: int = 7, loop: str = LOOP) -> Event:
     """An alert of drift, as a fold raises it."""
     body = {"direction": "down", "before": 0.02, "after": -0.31, "credits_before": 412, "credits_after": 38}
     return Event(f"alert:{loop}:{seq}", "alert", at, loop, body=body)
+
+
+def problem(answer: Response, status: int) -> str:
+    """What an error says, which must be one line of a problem as RFC 9457 has it, of this status."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    said: dict[str, Any] = answer.json()
+    assert list(said) == ["type", "title", "status", "detail"]
+    assert (said["type"], said["title"], said["status"]) == ("about:blank", HTTPStatus(status).phrase, status)
+    detail: str = said["detail"]
+    assert len(detail.splitlines()) == 1
+    return detail
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from agent.console.pages import decisions, languages
+from agent.console.pages import account, decisions, languages, people
 
 ROUTERS = (
     decisions.router,
+    people.router,
+    account.router,
     languages.router,
 )

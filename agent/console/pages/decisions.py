@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
+from agent.console.access import require
 from agent.console.api import EventId, LoopName, service_of
 from agent.console.reasons import reasons_of
 from agent.console.rendering import render
@@ -19,7 +20,7 @@ ALERT_SECONDS = 7 * 86_400.0  # how long an alert stands on the first page
 LIKELIEST = 10  # candidates shown before the rest, which opens on demand
 FOLDED = 200  # decisions of which named features are told apart: each is folded up to
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[Depends(require("viewer"))])
 
 
 @router.get("/decisions")

@@ -8,10 +8,11 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse
 
+from agent.console.access import anyone
 from agent.console.language import COOKIE, LANGUAGES
 from agent.errors import InvalidInput
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[Depends(anyone)])
 _YEAR = 365 * 86_400
 
 
