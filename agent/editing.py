@@ -75,12 +75,9 @@ class Editing(Reports):
             raise InvalidInput(f"{reply.id[:_LONGEST_ID]!r} cannot be the id of a reply")
         with self._lock:
             model = self.model(loop)
-            if (there := _latest(model, reply.id)) is not None:
+            if reply.id in model.library or not self._take(model, reply, who=who, why=why):
+                there = model.library.history(reply.id)[0]
                 raise Conflict(f"candidate {reply.id!r} is there already: {_changed(there)}")
-            if not self._take(model, reply, who=who, why=why):
-                raise Conflict(
-                    f"candidate {reply.id!r} is there already: {_changed(model.library.history(reply.id)[0])}"
-                )
             return model.library.get(reply.id)
 
     def edit(

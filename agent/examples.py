@@ -6,7 +6,8 @@ from torch import Tensor
 
 #: the named cue that a decision keeps of it.
 CUE = "example"
-# Cosines of sentences: what share of them ask the same (see tests/rasa/test_library.py for the figures).
+# Of the shipped assistant's questions, the largest cosine with five others of the same intent is 0.60 in the middle and
+# 0.40 at the lowest tenth; with five of another intent it is above 0.54 for one in a hundred.
 UNLIKE, LIKE = 0.45, 0.75
 
 
