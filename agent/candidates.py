@@ -87,7 +87,7 @@ class Reply:
 
     def as_body(self) -> dict[str, Any]:
         """The body of a candidate event."""
-        since = {"title": self.title, "examples": list(self.examples), "origin": self.origin}
+        since: dict[str, Any] = {"title": self.title, "examples": list(self.examples), "origin": self.origin}
         since |= {"fresh": self.fresh, "like": self.like}
         return {
             "id": self.id,
@@ -241,8 +241,8 @@ class Library:
             like, fresh = None, False
         else:
             like, fresh = same, same is None
-        kept = {"state": latest.state, "since": latest.since, "until": latest.until}
-        return replace(reply, version=latest.version + 1, fresh=fresh, like=like, **kept)
+        reply = replace(reply, state=latest.state, since=latest.since, until=latest.until)
+        return replace(reply, version=latest.version + 1, fresh=fresh, like=like)
 
 
 def version_id(loop: str, id: str, version: int) -> str:

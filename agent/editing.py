@@ -223,7 +223,7 @@ def _texts(given: Sequence[str], most: int, what: str, *, least: int = 0) -> tup
     return texts
 
 
-def _strength(name: str, value: float) -> float:
+def _strength(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
         raise InvalidInput(f"feature {name!r}: {value!r} is not a number in [0, 1]")
     return float(value)

@@ -94,16 +94,16 @@ class BanditResponses(TemplatedNaturalLanguageGenerator):
             return None
         situation = situation_of(tracker)
         if utter_action == CARRIER and (found := from_library(situation)) is not None:
-            chosen, reply = found
-            text = filled(one_of(reply.texts, chosen.turn), {**slots, **kwargs})
-            return {"text": text, _KEY: _origin(reply.id, situation, None)}
+            answer, written = found
+            text = filled(one_of(written.texts, answer.turn), {**slots, **kwargs})
+            return {"text": text, _KEY: _origin(written.id, situation, None)}
         chosen = self._choose(utter_action, suitable, situation)
         watching = self._settings.apprentice
         decided = chosen is not None and chosen.candidate in suitable and not watching
         name = chosen.candidate if chosen and decided else random.choice(list(suitable))
         message = self._fill_response(copy.deepcopy(suitable[name]), slots, **kwargs)
         if (reply := self._reworded(utter_action, name, chosen.version if chosen and decided else None)) is not None:
-            message["text"] = filled(one_of(reply.texts, chosen and chosen.turn), {**slots, **kwargs})
+            message["text"] = filled(one_of(reply.texts, chosen.turn if chosen else None), {**slots, **kwargs})
         message[_KEY] = _origin(utter_action, situation, None if watching else chosen)
         if watching and chosen is not None and chosen.decision is not None:
             message[_KEY]["watched"] = {"decision_id": chosen.decision, "candidate": name}

@@ -189,7 +189,7 @@ class Runtime:
             if event.loop == loop and event.body["live"] is live and _stands(event, candidates):
                 return Chosen.of(event)
         decision = service.decide(loop, situation, candidates=candidates, live=live)
-        return decision and Chosen(decision.chosen, decision.turn, decision.id, decision.version)
+        return None if decision is None else Chosen(decision.chosen, decision.turn, decision.id, decision.version)
 
     def _recommend(self, loop: str, situation: Situation, candidates: Sequence[str]) -> Chosen | None:
         try:
