@@ -6,9 +6,9 @@ from torch import Tensor
 
 #: the named cue that a decision keeps of it.
 CUE = "example"
-# Of the shipped assistant's questions, the largest cosine with five others of the same intent is 0.60 in the middle and
-# 0.40 at the lowest tenth; with five of another intent it is above 0.54 for one in a hundred.
-UNLIKE, LIKE = 0.45, 0.75
+# Of the shipped assistant's questions, 0.61 have a larger cosine than 0.55 with one of five others of the same intent,
+# and 0.008 with one of five of another intent; 0.17 and none have a larger one than 0.75.
+UNLIKE, LIKE = 0.55, 0.8
 
 
 def likeness(message: Tensor, examples: Tensor) -> float:
