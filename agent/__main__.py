@@ -18,7 +18,9 @@ from agent.access.command import keys, users
 from agent.errors import InvalidInput, RejoinderError
 from agent.importance import WINDOW
 from agent.items.command import items
-from agent.settings import HOME_VARIABLE, LoopSettings, home
+from agent.opened import opened as _service
+from agent.replies import replies
+from agent.settings import LoopSettings, home
 from policies.settings import DEFAULTS as POLICIES
 from policies.types import InvalidInput as PolicyInputError
 
@@ -264,6 +266,7 @@ def verify(as_json: bool) -> None:
 cli.add_command(items)
 cli.add_command(users)
 cli.add_command(keys)
+cli.add_command(replies)
 
 
 def main() -> None:
@@ -291,19 +294,6 @@ def _assistant(project: Path) -> Any:
     from agent.plugin.assistant import Assistant
 
     return Assistant(project, home())
-
-
-@contextmanager
-def _service() -> Iterator[Any]:
-    from agent.service import Service
-
-    if not (home() / "learning.db").exists():
-        raise InvalidInput(f"there is no learning log in {home()}; set ${HOME_VARIABLE}, or talk to the bot first")
-    service = Service(home())
-    try:
-        yield service
-    finally:
-        service.close()
 
 
 def _pairs(settings: tuple[str, ...]) -> dict[str, Any]:

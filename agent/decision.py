@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agent import safety, slates
-from agent.candidates import ABSTAIN, Reply, barred
+from agent import examples, safety, slates
+from agent.candidates import ABSTAIN, Reply, barred, stacked
 from agent.encoder import Encoder, reference
 from agent.errors import InvalidInput, NoneEligible
 from agent.log import Event, Vector
@@ -47,7 +48,8 @@ class Situation:
 class Decision:
     """One choice, as logged: its id, the candidate chosen, and the probability of every candidate.
 
-    One that is not `live` is only watched; `abstained` says of such that nothing would have been chosen.
+    `version` is that of the chosen one's words. One that is not `live` is only watched; `abstained` says of such that
+    nothing would have been chosen.
     """
 
     id: str
@@ -62,6 +64,7 @@ class Decision:
     abstained: bool
     slate: str | None = None
     position: int = 0
+    version: int = 0
 
     @classmethod
     def of(cls, event: Event) -> Decision:
@@ -80,6 +83,7 @@ class Decision:
             abstained=body.get("abstained", False),
             slate=(slate := body.get("slate") or {}).get("id"),
             position=slate.get("position", 0),
+            version=body["versions"][body["index"]],
         )
 
 
@@ -100,7 +104,9 @@ class Frame:
         weights = {name: weight for name, (weight, _) in cues.items()}
         columns = {name: [float(of.get(c.id, 0.0)) for c in self.candidates] for name, (_, of) in cues.items()}
         context = replace(self.context, features={**self.context.features, **weights})
-        return replace(self, context=context, candidates=slates.cued(self.candidates, columns), cues=columns)
+        return replace(
+            self, context=context, candidates=slates.cued(self.candidates, columns), cues={**self.cues, **columns}
+        )
 
     def best(self, scores: Scores, *, threshold: float | None) -> int | None:
         """Index of the eligible candidate of the highest expected reward; None if even that is below the threshold."""
@@ -111,11 +117,18 @@ class Frame:
 
 
 def frame(
-    model: Model, encoder: Encoder, situation: Situation, names: Sequence[str] | None, *, several: bool = False
+    model: Model,
+    encoder: Encoder,
+    situation: Situation,
+    names: Sequence[str] | None,
+    *,
+    at: float,
+    several: bool = False,
 ) -> Frame:
     """Make a situation and the named candidates (all of the loop's unless named) ready for the learner.
 
-    Where abstaining is a candidate, it comes last. `several` are to be chosen at once.
+    Where abstaining is a candidate, it comes last. `at` is when the choice is made (unix seconds). `several` are to be
+    chosen at once.
 
     Raises:
         InvalidInput: no message, no candidates, or an unknown name.
@@ -124,7 +137,7 @@ def frame(
     if not situation.messages:
         raise InvalidInput("there is no message to decide on")
     replies = _offered(model, names)
-    reasons = barred(replies, strict=model.settings.strict, several=several)
+    reasons = barred(replies, strict=model.settings.strict, several=several, at=at)
     if None not in reasons:
         raise NoneEligible(f"loop {model.loop!r}: none of its {len(replies)} candidates is eligible{_counted(reasons)}")
     candidates = [model.offer(reply.id, eligible=why is None) for reply, why in zip(replies, reasons, strict=True)]
@@ -132,7 +145,7 @@ def frame(
     texts = list(dict.fromkeys(text for block in blocks.values() for text, _ in block))
     vectors = {reference(text): row for text, row in zip(texts, encoder.encode(texts), strict=True)}
     refs = {name: [(reference(text), weight) for text, weight in block] for name, block in blocks.items()}
-    return Frame(
+    framed = Frame(
         context=context_from(vectors, refs, dict(situation.features)),
         refs=refs,
         vectors=[Vector(ref, encoder.name, row.tobytes()) for ref, row in vectors.items()],
@@ -140,6 +153,19 @@ def frame(
         versions=[reply.version for reply in replies],
         barred=reasons,
     )
+    like = _likeness(model, replies, vectors[reference(situation.messages[-1])])
+    return framed.with_cues({examples.CUE: (1.0, like)}) if like else framed
+
+
+def _likeness(model: Model, replies: Sequence[Reply], message: array[float]) -> dict[str, float]:
+    """How much the message is one of the questions that a reply was written for, for those for which it is at all."""
+    found, vector = dict[str, float](), None
+    for reply in replies:
+        if (questions := model.examples(reply)) is not None:
+            vector = stacked([message])[0] if vector is None else vector
+            if like := examples.likeness(vector, questions):
+                found[reply.id] = like
+    return found
 
 
 def _blocks(situation: Situation, settings: LoopSettings) -> dict[str, list[tuple[str, float]]]:

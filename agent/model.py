@@ -15,9 +15,10 @@ from torch import Tensor
 
 import policies
 from agent.apprentice import taught
-from agent.candidates import ABSTAIN, LIBRARY, Library, blend, candidate
+from agent.candidates import ABSTAIN, LIBRARY, Library, Reply, blend, candidate, stacked
 from agent.checkpoints import Checkpoints
 from agent.drift import Drift
+from agent.encoder import reference
 from agent.errors import InvalidInput, Unknown
 from agent.ledger import START, Change, Ledger, Place, claim_of, credit_of
 from agent.log import EVIDENCE, Event, LearningLog
@@ -65,6 +66,7 @@ class Model:
         self._log = log
         self._snapshots = snapshots
         self._offered: dict[tuple[str, int, bool], Candidate] = {}
+        self._examples: dict[tuple[str, int], Tensor] = {}
         self._at_hand: dict[str, Event] = {}
 
     @property
@@ -142,6 +144,17 @@ class Model:
                 self._offered[id, reply.version, eligible] = known
         return known
 
+    def examples(self, reply: Reply) -> Tensor | None:
+        """The embeddings (n, d) of the questions that a reply was written for, as far as there are any."""
+        place = reply.id, reply.version
+        if reply.examples and place not in self._examples:
+            refs = [reference(text) for text in reply.examples]
+            vectors = self._log.vectors(refs, encoder=self.settings.encoder)
+            if len(vectors) < len(set(refs)):  # they are yet to be encoded
+                return None
+            self._examples[place] = stacked([vectors[ref] for ref in refs])
+        return self._examples.get(place)
+
     def _restart(self, upto: int) -> None:
         """Begin again under the settings now in force: from the newest snapshot made under them, else from nothing."""
         self._begin()
@@ -163,6 +176,7 @@ class Model:
         self._ledger = Ledger(self.settings.guard)
         self._checkpoints, self._learned = Checkpoints(), START
         self._offered.clear()
+        self._examples.clear()
         self.library, self.drift = Library(), Drift(self.loop)
         self.folded = self.credits = self.skipped = self.seq = 0
 

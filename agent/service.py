@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.candidates import ABSTAIN, Encodes, Reply, marked, new_vectors, version_id
+from agent.candidates import ABSTAIN, Encodes, Reply, new_vectors, version_id
 from agent.decision import Decision, Frame, Placing, Situation, body_of, frame, slate_bodies
+from agent.editing import Editing
 from agent.encoder import Encoder
 from agent.errors import Conflict, InvalidInput, Unknown
 from agent.expiry import expiries
@@ -23,7 +24,7 @@ from agent.identity import Identity
 from agent.log import Event, LearningLog
 from agent.model import Model
 from agent.redaction import redact
-from agent.reports import Reports, new_id
+from agent.reports import new_id
 from agent.safety import limits_of
 from agent.settings import LoopSettings
 from agent.slates import SlateSettings
@@ -58,7 +59,7 @@ class Fold:
     bursts: int
 
 
-class Service(Reports):
+class Service(Editing):
     """One process's access to the learning log and to the models folded from it. Safe to use from several threads.
 
     Raises:
@@ -97,7 +98,7 @@ class Service(Reports):
             body = {"settings": settings.as_body(), "who": who}
             events = [Event(new_id(), "settings", self._clock(), loop=loop, body=body)]
             if settings.abstain:
-                abstaining = model.library.changes([Reply(ABSTAIN, (), prior=settings.threshold)])
+                abstaining = model.library.changes([Reply(ABSTAIN, (), prior=settings.threshold)], who=who)
                 events += [reply.event(loop, who=who, at=self._clock()) for reply in abstaining]
             self.log.append(events, blobs=blobs)
             model.catch_up()
@@ -109,10 +110,20 @@ class Service(Reports):
                 return LoopSettings.recorded(event.body)
         return None
 
-    def reconcile(self, loop: str, replies: Iterable[Reply], *, who: str, encoder: Encodes | None = None) -> int:
+    def reconcile(
+        self,
+        loop: str,
+        replies: Iterable[Reply],
+        *,
+        who: str,
+        encoder: Encodes | None = None,
+        inherits: bool = False,
+    ) -> int:
         """Bring the loop's candidates to those offered: new and changed ones are logged. The number that changed.
 
-        `encoder` knows the embeddings of their texts, where somebody has them already.
+        What people have edited since holds for as long as `who` offers the same as the last time. `encoder` knows the
+        embeddings of their texts, where somebody has them already. New words begin at what the old ones' rewards make
+        expect, as uncertain as if none had come; with `inherits`, all that was learned holds for them.
 
         Raises:
             InvalidInput: one has the id that stands for abstaining in this loop.
@@ -122,8 +133,8 @@ class Service(Reports):
             replies = list(replies)
             if model.settings.abstain and any(reply.id == ABSTAIN for reply in replies):
                 raise InvalidInput(f"loop {loop!r}: the id {ABSTAIN!r} stands for choosing nothing")
-            changed = model.library.changes(replies)
-            texts = [text for reply in replies for text in reply.texts]
+            changed = model.library.changes(replies, who=who, inherits=inherits)
+            texts = [text for reply in replies for text in reply.meant]
             vectors = new_vectors(self.log, encoder or self.encoder(model.settings.encoder), texts)
             if not changed and not vectors:
                 return 0
@@ -135,24 +146,6 @@ class Service(Reports):
                 _log.warning("loop %s: candidates were changed by another process at the same time", loop)
             model.catch_up()
             return len(changed)
-
-    def mark(
-        self, loop: str, id: str, *, state: str | None = None, approved: bool | None = None, who: str, why: str = ""
-    ) -> Reply:
-        """Give a candidate a state, or approve its latest words, and give it back. No event if nothing changes.
-
-        Raises:
-            Unknown: there is no such loop or candidate.
-            InvalidInput: there is no such state, or neither was given.
-        """
-        with self._lock:
-            model = self.model(loop)
-            reply = model.library.get(id)
-            if said := marked(reply, state=state, approved=approved):
-                body = {"id": id, "version": reply.version, **said, "who": who, "why": why}
-                self.append(Event(new_id(), "mark", self._clock(), loop, body=body))
-                model.catch_up()
-            return model.library.get(id)
 
     def loops(self) -> list[str]:
         """The loops there are."""
@@ -239,9 +232,10 @@ class Service(Reports):
             LogUnavailable: the decision cannot be logged; then it has not been made.
         """
         with self._lock:
-            model, framed = self._frame(loop, situation, candidates)
+            now = self._clock()
+            model, framed = self._frame(loop, situation, candidates, at=now)
             settings, seed = model.settings, secrets.randbits(53) if seed is None else seed
-            live, now = live and not settings.apprentice, self._clock()
+            live = live and not settings.apprentice
             limits = _limits(model, framed, live=live)
             choice = model.learner.choose(framed.context, framed.candidates, seed=seed, at=now, limits=limits)
             abstained = framed.best(choice.scores, threshold=settings.least) is None
@@ -277,9 +271,10 @@ class Service(Reports):
         Raises: as `decide`.
         """
         with self._lock:
-            model, framed = self._frame(loop, situation, candidates, several=True)
+            now = self._clock()
+            model, framed = self._frame(loop, situation, candidates, at=now, several=True)
             settings, seed = SlateSettings.of(model.settings.slate), secrets.randbits(53) if seed is None else seed
-            live, now = live and not model.settings.apprentice, self._clock()
+            live = live and not model.settings.apprentice
             ids = [candidate.id for candidate in framed.candidates]
             learned = model.settings.learner.get("cues", ())
             framed = framed.with_cues({**settings.cues(ids, model.ledger.earned, learned=learned), **(cues or {})})
@@ -295,8 +290,9 @@ class Service(Reports):
     def recommend(self, loop: str, situation: Situation, *, candidates: Sequence[str] | None = None) -> str | None:
         """The candidate of the highest expected reward, logging nothing: for when the log cannot be written."""
         with self._lock:
-            model, framed = self._frame(loop, situation, candidates)
-            scores = model.learner.scores(framed.context, framed.candidates, at=self._clock())
+            now = self._clock()
+            model, framed = self._frame(loop, situation, candidates, at=now)
+            scores = model.learner.scores(framed.context, framed.candidates, at=now)
             best = framed.best(scores, threshold=model.settings.least)
             return None if best is None else framed.candidates[best].id
 
@@ -326,10 +322,10 @@ class Service(Reports):
         return self._models[loop]
 
     def _frame(
-        self, loop: str, situation: Situation, names: Sequence[str] | None, *, several: bool = False
+        self, loop: str, situation: Situation, names: Sequence[str] | None, *, at: float, several: bool = False
     ) -> tuple[Model, Frame]:
         model = self.model(loop)
-        return model, frame(model, self.encoder(model.settings.encoder), situation, names, several=several)
+        return model, frame(model, self.encoder(model.settings.encoder), situation, names, at=at, several=several)
 
     def _decision_event(self, model: Model, situation: Situation, body: dict[str, Any], at: float) -> Event:
         conversation, turn = self.identity.place(situation.conversation, situation.message_id)

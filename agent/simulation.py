@@ -231,7 +231,7 @@ def _accuracy(service: Service, test: Sequence[Question]) -> float | None:
     encoder = service.encoder(model.settings.encoder)
     right = 0
     for question in test:
-        framed = frame(model, encoder, Situation([question.text]), None)
+        framed = frame(model, encoder, Situation([question.text]), None, at=0.0)
         scores = model.learner.scores(framed.context, framed.candidates, at=time.time())
         best = framed.best(scores, threshold=None)
         right += best is not None and framed.candidates[best].id == question.label

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from agent.candidates import ABSTAIN
+from agent.candidates import ABSTAIN, WRITTEN
 from agent.errors import InvalidInput
 from agent.log import Event
 from agent.service import Service
@@ -83,7 +83,11 @@ def alternatives(service: Service, decision: Event, *, titled: bool = False) -> 
 def words(service: Service, decision: Event, place: int, *, titled: bool = False) -> str | None:
     """The words of a decision's candidate that can be sent as they are: slots are not filled here."""
     known = service.reply(str(decision.loop), decision.body["candidates"][place], decision.body["versions"][place])
-    texts = () if known is None else known.texts[int(titled) :]
+    if known is None:
+        return None
+    # Before there were titles, an action's was the first of its texts.
+    bare = known.title or known.id.startswith(WRITTEN)
+    texts = known.texts if bare else known.texts[int(titled) :]
     return next((text for text in texts if "{" not in text), None)
 
 

@@ -8,6 +8,7 @@ this is where a posterior of many observations lives (see `policies.kernel` for 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -46,6 +47,13 @@ class Gaussian:
         mean = float(torch.dot(self.theta, x))
         variance = float(torch.dot(torch.mv(self._inverse, x), x))
         return mean, max(variance, 0.0) + beyond / self.ridge
+
+    def beyond(self, theta: Tensor) -> Gaussian:
+        """The same observations, of whose rewards x.theta (d,) explains a part; to be asked only, and not kept."""
+        twin = copy.copy(self)
+        twin.response = self.response - (torch.mv(self.precision, theta) - self.ridge * theta)
+        twin.theta = torch.mv(self._inverse, twin.response)
+        return twin
 
     def covariance(self, z: Tensor) -> Tensor:
         """Z A^-1 Z^T (k, k) for Z (k, d)."""

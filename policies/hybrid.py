@@ -4,7 +4,8 @@ The score is `prior + z.beta + f_a(x)`, with independent priors on beta and on e
 an observation of weight w at (z, x) is one of beta at u = z - Z^T P k(x) with the weight w / (1 + w var_a(x)), where
 Z, P and k are those of the candidate's rows before it (a Schur complement of the joint precision). So both posteriors
 are exact, and each reward costs one rank-one step in each. Own models stay Gaussian processes, whose cost grows with
-the square of the distinct contexts that a candidate was chosen in.
+the square of the distinct contexts that a candidate was chosen in. They are kept by id: of a candidate's lineage they
+know nothing, so that new words inherit all that was learned of the old.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ steps.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -92,6 +93,20 @@ class KernelPosterior:
     def linear(self, coefficients: Tensor) -> Tensor:
         """The weights (D,) of the linear term of the function that has these coefficients (m,) at the rows."""
         return torch.mv(self.rows.T, coefficients) / self.ridge
+
+    def means(self, x: Tensor) -> Tensor:
+        """The means (n,) of f at X (n, D); what either has beyond the width of the other is 0."""
+        width = min(x.shape[1], self._rows.shape[1])
+        norms = torch.outer(torch.linalg.vector_norm(x, dim=1), self._norms[: len(self)])
+        return self.kernel(x[:, :width] @ self.rows[:, :width].T, norms) @ self.coefficients
+
+    def beyond(self, means: Tensor) -> KernelPosterior:
+        """The same rows, of whose rewards others explain `means` (m,); to be asked only, and not kept."""
+        twin = copy.copy(self)
+        twin._responses = self._responses.clone()
+        twin._responses[: len(self)] -= self.weights * means
+        twin._solve()
+        return twin
 
     def covariance(self, x: Tensor) -> Tensor:
         """The posterior covariance (n, n) of f at X (n, D)."""

@@ -7,8 +7,9 @@ Past a limit they are condensed into a linear model (`policies.gaussian`), whose
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +103,48 @@ class Posterior:
         """The posterior covariance (n, n) at X (n, D); of degree 1 only."""
         return self.model.covariance(x)
 
+    def beyond(self, earlier: Sequence[Posterior], layout: Mapping[str, tuple[int, int]]) -> Posterior:
+        """What this one adds to the sum of earlier ones' means: its rewards less what those say at its contexts.
+
+        So this one begins at their mean, with the prior's width. To be asked only, and not kept: it is made of sums, so
+        it hangs on no order, and when an earlier reward changes it is to be made again. layout: as for `learn`.
+        """
+        twin = copy.copy(self)
+        twin._aged = None
+        if isinstance(self.model, KernelPosterior):
+            rows = self.model.rows
+            means = sum((other._means_at(rows, layout) for other in earlier), rows.new_zeros(len(rows)))
+            twin.model = self.model.beyond(means)
+        else:
+            weights = self.model.theta.new_zeros(self.model.dimension)
+            for other in earlier:
+                weights = weights + self._fitted(other._weights(layout), len(weights))
+            twin.model = self.model.beyond(weights)
+        return twin
+
+    def _means_at(self, rows: Tensor, layout: Mapping[str, tuple[int, int]]) -> Tensor:
+        """The means (n,) at contexts X (n, D)."""
+        if isinstance(self.model, KernelPosterior):
+            return self.model.means(rows)
+        return self._explicit_rows(rows, layout) @ self._fitted(
+            self.model.theta, self._features.dimension + rows.shape[1]
+        )
+
+    def _weights(self, layout: Mapping[str, tuple[int, int]]) -> Tensor:
+        """The weights of features and x; of a kernel of higher degree, an estimate."""
+        if isinstance(self.model, Gaussian):
+            return self.model.theta
+        return self._explicit_rows(self.model.rows, layout).T @ self.model.coefficients / self.shape.ridge
+
+    def _explicit_rows(self, rows: Tensor, layout: Mapping[str, tuple[int, int]]) -> Tensor:
+        spans = {name: span for name, span in layout.items() if span[1] <= rows.shape[1]}
+        return torch.cat([self._features.of(rows, spans), rows], dim=1)
+
+    @staticmethod
+    def _fitted(weights: Tensor, size: int) -> Tensor:
+        """Weights cut or filled up with 0 to a size: x lies at their end, and grows there."""
+        return torch.cat([weights[:size], weights.new_zeros(max(size - weights.numel(), 0))])
+
     def learn(
         self, point: Point, *, weight: float, response: float, step: int, layout: Mapping[str, tuple[int, int]]
     ) -> None:
@@ -191,9 +234,7 @@ class Posterior:
         return torch.cat([random, x]), float(torch.dot(beyond, beyond))
 
     def _condense(self, kernel: KernelPosterior, layout: Mapping[str, tuple[int, int]]) -> None:
-        width = kernel.rows.shape[1]
-        spans = {name: (start, stop) for name, (start, stop) in layout.items() if stop <= width}
-        x = torch.cat([self._features.of(kernel.rows, spans), kernel.rows], dim=1)
+        x = self._explicit_rows(kernel.rows, layout)
         self.model = Gaussian(x.shape[1], self.shape.ridge, self.shape.device)
         self.model.learn_batch(x, kernel.weights, kernel.responses)
 

@@ -51,6 +51,8 @@ class Candidate:
     eligible: whether it may be chosen in this context; an ineligible one has probability exactly 0.
     prior: what it is expected to earn before anything is learned, where that does not follow from its vector (a finite
     number; None where it does).
+    lineage: the names under which what is learned is kept, where that is not the id: the last is its own, and begins at
+    the mean of what is known under the one before, with the prior's width (a new version of a candidate's words).
     """
 
     id: str
@@ -58,6 +60,7 @@ class Candidate:
     features: Mapping[str, float] = field(default_factory=dict)
     eligible: bool = True
     prior: float | None = None
+    lineage: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

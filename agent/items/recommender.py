@@ -161,7 +161,9 @@ class Recommender:
         """Have the loop know the items as they are now."""
         items = [stock.shelf.items[id] for id in ids]
         replies = [Reply(item.id, (item.text,), item.cues) for item in items]
-        self._service.reconcile(self.loop, replies, who="catalogue", encoder=_Shelved(encoder, stock, ids))
+        shelved = _Shelved(encoder, stock, ids)
+        # A changed description is the same thing still.
+        self._service.reconcile(self.loop, replies, who="catalogue", encoder=shelved, inherits=True)
 
 
 class _Shelved:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import logging
 import random
-from collections.abc import Sequence
 from typing import Any
 
 from rasa.core.nlg import TemplatedNaturalLanguageGenerator
@@ -22,8 +19,10 @@ from agent.errors import InvalidInput, RejoinderError
 from agent.plugin import recommend
 from agent.plugin.recommend import Recommendations
 from agent.plugin.runtime import ACTIONS, RESPONSES, Chosen, runtime
+from agent.plugin.said import CARRIER, edited, filled, from_library, one_of
 from agent.plugin.situation import situation_of
 from agent.settings import LoopSettings
+from agent.wordings import names_of
 
 _KEY = "rejoinder"  # of what we add to a message; it reaches the channel and the tracker
 # Wordings of one response say the same: which of them is liked does not show in how near its words are, and hangs on
@@ -42,10 +41,12 @@ class BanditResponses(TemplatedNaturalLanguageGenerator):
     """Rasa's templated responses, with a bandit in place of the dice.
 
     Which variations suit (channel, conditions) and how slots are filled is Rasa's own code. Where two or more suit,
-    the loop "responses" chooses. What is sent carries `rejoinder: {turn_id, decision_ids, wording_id}`, by which
-    feedback finds its way back. As an apprentice (`apprentice: true`), or where the loop abstains, the dice decide; an
-    apprentice's `wording_id` is None, and `watched: {decision_id, candidate}` says what it saw. Options in
-    endpoints.yml: `enabled`, the loop's settings and, under `recommend`, those of `agent.plugin.recommend`.
+    the loop "responses" chooses. Words that somebody wrote for a response in the console are said from then on, and
+    `utter_rejoinder` says a reply that only the library knows. What is sent carries `rejoinder: {turn_id,
+    decision_ids, wording_id}`, by which feedback finds its way back. As an apprentice (`apprentice: true`), or where
+    the loop abstains, the dice decide; an apprentice's `wording_id` is None, and `watched: {decision_id, candidate}`
+    says what it saw. Options in endpoints.yml: `enabled`, the loop's settings and, under `recommend`, those of
+    `agent.plugin.recommend`.
     """
 
     def __init__(self, endpoint_config: EndpointConfig | None = None, domain: Domain | None = None) -> None:
@@ -68,7 +69,7 @@ class BanditResponses(TemplatedNaturalLanguageGenerator):
         self._responses = responses
         if not self._enabled:
             return
-        self._names = {utter: _names(utter, variations) for utter, variations in responses.items()}
+        self._names = {utter: names_of(utter, variations) for utter, variations in responses.items()}
         replies = [
             Reply(id=name, texts=(variation["text"],) if variation.get("text") else ())
             for utter, variations in responses.items()
@@ -85,22 +86,36 @@ class BanditResponses(TemplatedNaturalLanguageGenerator):
     ) -> dict[str, Any] | None:
         """The message for a response, its wording chosen; None when no variation suits."""
         if not self._enabled:
-            message: dict[str, Any] | None = await super().generate(utter_action, tracker, output_channel, **kwargs)
-            return message
+            plain: dict[str, Any] | None = await super().generate(utter_action, tracker, output_channel, **kwargs)
+            return plain
         slots = tracker.current_slot_values()
         suitable = self._suitable(utter_action, output_channel, slots)
         if not suitable:
             return None
         situation = situation_of(tracker)
+        if utter_action == CARRIER and (found := from_library(situation)) is not None:
+            answer, written = found
+            text = filled(one_of(written.texts, answer.turn), {**slots, **kwargs})
+            return {"text": text, _KEY: _origin(written.id, situation, None)}
         chosen = self._choose(utter_action, suitable, situation)
         watching = self._settings.apprentice
         decided = chosen is not None and chosen.candidate in suitable and not watching
         name = chosen.candidate if chosen and decided else random.choice(list(suitable))
-        filled: dict[str, Any] = self._fill_response(copy.deepcopy(suitable[name]), slots, **kwargs)
-        filled[_KEY] = _origin(utter_action, situation, None if watching else chosen)
+        message = self._fill_response(copy.deepcopy(suitable[name]), slots, **kwargs)
+        if (reply := self._reworded(utter_action, name, chosen.version if chosen and decided else None)) is not None:
+            message["text"] = filled(one_of(reply.texts, chosen.turn if chosen else None), {**slots, **kwargs})
+        message[_KEY] = _origin(utter_action, situation, None if watching else chosen)
         if watching and chosen is not None and chosen.decision is not None:
-            filled[_KEY]["watched"] = {"decision_id": chosen.decision, "candidate": name}
-        return await self._with_items(utter_action, filled, tracker, output_channel, situation)
+            message[_KEY]["watched"] = {"decision_id": chosen.decision, "candidate": name}
+        return await self._with_items(utter_action, message, tracker, output_channel, situation)
+
+    def _reworded(self, utter: str, name: str, version: int | None) -> Reply | None:
+        """The variation in words that somebody wrote for it since the domain did; None where nobody has.
+
+        A response with one variation is known to the loop of actions alone.
+        """
+        several = len(self.responses[utter]) > 1
+        return edited(RESPONSES, name, version) if several else edited(ACTIONS, utter)
 
     async def _with_items(
         self,
@@ -151,7 +166,7 @@ def _settings(options: dict[str, Any]) -> LoopSettings:
     return LoopSettings.of(options, where="nlg in endpoints.yml", base=DEFAULTS)
 
 
-def _origin(utter: str, situation: Situation | None, wording: Chosen | None) -> dict[str, Any]:
+def _origin(candidate: str, situation: Situation | None, wording: Chosen | None) -> dict[str, Any]:
     """Where a message comes from: its turn, and the decisions that led to it, the action's before the wording's."""
     own = wording.decision if wording is not None else None
     if situation is None or situation.conversation is None or situation.message_id is None:
@@ -159,21 +174,7 @@ def _origin(utter: str, situation: Situation | None, wording: Chosen | None) -> 
     decisions = [
         event.id
         for event in runtime().decisions(situation)
-        if event.loop == ACTIONS and event.body["live"] and event.body["chosen"] in (utter, ABSTAIN)
+        if event.loop == ACTIONS and event.body["live"] and event.body["chosen"] in (candidate, ABSTAIN)
     ]
     turn = runtime().turn(situation.conversation, situation.message_id)
     return {"turn_id": turn, "decision_ids": [*decisions, *([own] if own else [])], "wording_id": own}
-
-
-def _names(utter: str, variations: Sequence[Variation]) -> list[str]:
-    """A name for each variation: its id, else (or where that occurs twice) a hash of what it holds."""
-    ids = [variation.get("id") for variation in variations]
-    return [
-        f"{utter}/{id if id and ids.count(id) == 1 else _hash(variation)}"
-        for id, variation in zip(ids, variations, strict=True)
-    ]
-
-
-def _hash(variation: Variation) -> str:
-    text = json.dumps(variation, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -28,13 +28,14 @@ from rasa.shared.core.events import ActionExecuted
 from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.shared.exceptions import InvalidConfigException
 
-from agent.candidates import ABSTAIN, Reply
+from agent.candidates import ABSTAIN, WRITTEN, Reply
 from agent.errors import InvalidInput
 from agent.plugin import lessons
 from agent.plugin.behaviour import Behaviour
 from agent.plugin.fingerprint import source_of
 from agent.plugin.lessons import Lessons
 from agent.plugin.runtime import ACTIONS, Chosen, encoder, runtime
+from agent.plugin.said import CARRIER
 from agent.plugin.situation import situation_of
 from agent.settings import LoopSettings
 
@@ -42,8 +43,10 @@ _FILE = "lessons.json"
 # Between memorised stories and rules: at a tie with either, the order of config.yml would decide.
 _PRIORITY = (MEMOIZATION_POLICY_PRIORITY + RULE_POLICY_PRIORITY) / 2
 _KEY = "rejoinder"  # of what we keep in the metadata of Rasa's events
+# Above the rule that owns what was not understood: what somebody wrote for such questions answers them.
+_FIRST = RULE_POLICY_PRIORITY + 1
 _RASA_KEYS = {POLICY_PRIORITY, "max_history", "featurizer", "epochs", "finetuning_epoch_fraction"}
-_OWN_KEYS = {"candidates", "enabled", "handover", "handover_intents"}
+_OWN_KEYS = {"candidates", "enabled", "handover", "handover_intents", "fallback_intents"}
 _ANSWERED_BY_RASA = (USER_INTENT_BACK, USER_INTENT_RESTART, USER_INTENT_SESSION_START)
 # An untrained candidate's score is 0.4 cosine + 0.6 match of intents: about 0.7 for the right answer of the shipped
 # assistant, 0.97 of whose held-out questions it answers rightly so (0.80 by the cosine alone).
@@ -72,11 +75,15 @@ class BanditPolicy(Policy):
     leave the intent to other actions; it is as sure as a rule then (confidence 1.0) but of lower priority, so rules
     and forms go before it. Below the loop's threshold it abstains.
 
+    Beside the actions that it may choose it offers the replies that people wrote in the console, if the domain has the
+    action `utter_rejoinder` that says them. Of what was not understood (`fallback_intents`), which a rule usually owns,
+    those alone are offered, and the one chosen goes before the rule; where none is near enough, the rule answers.
+
     Configuration: `candidates` (names of actions, or patterns such as `utter_faq_*`; without it, or with `apprentice`,
     the policy acts on nothing: it logs what it would have chosen and learns from what was done), `handover` (an action
-    that is a candidate for the `handover_intents`), `enabled`, and the loop's settings: `policy`, `threshold`,
-    `history`, `encoder`, `drift`, those of safety, and the learner's own (`alpha`, `ridge`, `prior_match`, …). Where
-    abstaining is a candidate (`abstain`) and chosen, the other policies answer.
+    that is a candidate for the `handover_intents`), `fallback_intents`, `enabled`, and the loop's settings: `policy`,
+    `threshold`, `history`, `encoder`, `drift`, those of safety, and the learner's own (`alpha`, `ridge`,
+    `prior_match`, …). Where abstaining is a candidate (`abstain`) and chosen, the other policies answer.
     """
 
     @staticmethod
@@ -93,6 +100,7 @@ class BanditPolicy(Policy):
             "enabled": True,
             "handover": None,
             "handover_intents": list(Behaviour.handover_intents),
+            "fallback_intents": list(Behaviour.fallback_intents),
         }
 
     @classmethod
@@ -114,6 +122,7 @@ class BanditPolicy(Policy):
         self._enabled = bool(config["enabled"])
         self._patterns = _names_in(config, "candidates")
         self._handover, self._handover_intents = _handover(config)
+        self._fallbacks = _names_in(config, "fallback_intents") or ()
         self._settings = _settings(config)
         self._acts = self._patterns is not None and not self._settings.apprentice
         self._offered: list[str] | None = None
@@ -161,7 +170,12 @@ class BanditPolicy(Policy):
         if chosen is None or chosen.candidate == ABSTAIN or not self._acts:
             return self._prediction(self._default_predictions(domain))
         metadata = {"turn_id": chosen.turn, "decision_id": chosen.decision}
-        return self._prediction(_certain(chosen.candidate, domain), action_metadata={_KEY: metadata})
+        written = chosen.candidate.startswith(WRITTEN)
+        probabilities = _certain(CARRIER if written else chosen.candidate, domain)
+        prediction = self._prediction(probabilities, action_metadata={_KEY: metadata})
+        if written and self._is_for_others(_intent(tracker), self._candidates(domain)):
+            prediction.policy_priority = _FIRST
+        return prediction
 
     def _after(self, tracker: DialogueStateTracker, domain: Domain) -> PolicyPrediction:
         """Once our own choice was carried out, wait for the user; what follows on others' actions is theirs."""
@@ -173,13 +187,18 @@ class BanditPolicy(Policy):
         return self._prediction(self._default_predictions(domain))
 
     def _choose(self, tracker: DialogueStateTracker, domain: Domain) -> Chosen | None:
-        message = tracker.latest_message
-        intent = message.intent.get("name") if message is not None and message.intent else None
+        message, intent = tracker.latest_message, _intent(tracker)
         if message is None or (message.metadata or {}).get("is_external"):
             return None
         situation = situation_of(tracker)
         names = self._candidates(domain)
-        if situation is None or not names or (self._acts and self._is_for_others(intent, names)):
+        if self._acts:
+            written = runtime().written(ACTIONS) if CARRIER in domain.action_names_or_texts else []
+            if not self._is_for_others(intent, names):
+                names = [*names, *written]
+            else:
+                names = written if intent in self._fallbacks else []
+        if situation is None or not names:
             return None
         return runtime().decide(ACTIONS, situation, candidates=names, live=self._acts)
 
@@ -208,8 +227,9 @@ class BanditPolicy(Policy):
             shares |= dict.fromkeys(self._handover_intents, 1.0)
         return Reply(
             id=name,
-            texts=(_title(name), *dict.fromkeys(texts)),
+            texts=tuple(dict.fromkeys(texts)),
             features={f"intent:{intent}": share for intent, share in sorted(shares.items())},
+            title=_title(name),
         )
 
     def _names(self, domain: Domain) -> list[str]:
@@ -225,11 +245,13 @@ class BanditPolicy(Policy):
     def _named(self, domain: Domain) -> list[str]:
         if self._patterns is None:
             asked = _form_questions(domain)
-            return [n for n in domain.action_names_or_texts if n.startswith(UTTER_PREFIX) and n not in asked]
+            return [
+                n for n in domain.action_names_or_texts if n.startswith(UTTER_PREFIX) and n not in (*asked, CARRIER)
+            ]
         found = [
             name
             for name in domain.action_names_or_texts
-            if name not in DEFAULT_ACTION_NAMES
+            if name not in (*DEFAULT_ACTION_NAMES, CARRIER)
             and name not in domain.form_names
             and any(fnmatch.fnmatchcase(name, pattern) for pattern in self._patterns)
         ]
@@ -237,6 +259,11 @@ class BanditPolicy(Policy):
         if missing and found:
             _log.warning("BanditPolicy: no action of the domain matches %s", ", ".join(missing))
         return found
+
+
+def _intent(tracker: DialogueStateTracker) -> str | None:
+    message = tracker.latest_message
+    return message.intent.get("name") if message is not None and message.intent else None
 
 
 def _names_in(config: dict[str, Any], key: str) -> tuple[str, ...] | None:

@@ -11,14 +11,15 @@ import os
 import tempfile
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from agent.candidates import ABSTAIN, Reply
-from agent.decision import Situation
+from agent.candidates import ABSTAIN, WRITTEN, Reply
+from agent.decision import Decision, Situation
 from agent.encoder import Encoder
 from agent.errors import LogUnavailable, NoneEligible, Unknown
 from agent.log import Event, LearningLog
@@ -30,6 +31,7 @@ ACTIONS, RESPONSES = "actions", "responses"
 BUSY_SECONDS = 1.0
 # After the log could not be written, the next turns do without it for so long, rather than wait each.
 PAUSE_SECONDS = 5.0
+_REMEMBERED = 1_000  # answers of which it is known without the log what they were
 _log = logging.getLogger(__name__)
 
 
@@ -37,12 +39,19 @@ _log = logging.getLogger(__name__)
 class Chosen:
     """The candidate chosen, and the ids under which that is logged; no decision id where it could not be.
 
-    A candidate `ABSTAIN` stands for none: others answer.
+    A candidate `ABSTAIN` stands for none: others answer. `version` is that of its words, where it was decided.
     """
 
     candidate: str
     turn: str | None = None
     decision: str | None = None
+    version: int | None = None
+
+    @classmethod
+    def of(cls, event: Event) -> Chosen:
+        """What a decision event chose."""
+        decision = Decision.of(event)
+        return cls(decision.chosen, decision.turn, decision.id, decision.version)
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Runtime:
         self._paused_until = -1.0
         self._failed = False
         self._said: set[str] = set()
+        self._answers: OrderedDict[tuple[str, str, str], Chosen] = OrderedDict()
 
     def service(self) -> Service:
         """The service on this home.
@@ -94,6 +104,44 @@ class Runtime:
 
         Where none of the candidates may be chosen, it abstains: a customer waits.
         """
+        chosen = self._choose(loop, situation, candidates, live)
+        if chosen is not None and live and situation.conversation is not None and situation.message_id is not None:
+            with self._lock:
+                self._answers[loop, situation.conversation, situation.message_id] = chosen
+                while len(self._answers) > _REMEMBERED:
+                    self._answers.popitem(last=False)
+        return chosen
+
+    def answer(self, loop: str, situation: Situation) -> Chosen | None:
+        """What was chosen for the situation's message: in this process, else what the log knows of; None if nothing."""
+        if situation.conversation is None or situation.message_id is None:
+            return None
+        with self._lock:
+            known = self._answers.get((loop, situation.conversation, situation.message_id))
+        if known is not None:
+            return known
+        logged = [event for event in self.decisions(situation) if event.loop == loop and event.body["live"]]
+        return Chosen.of(logged[-1]) if logged else None
+
+    def written(self, loop: str) -> list[str]:
+        """The ids of a loop's replies that people wrote and that may be chosen now; none where the log is not there."""
+        with self._lock:
+            if loop not in self._loops:
+                return []
+        try:
+            return [reply.id for reply in self._ready(loop).written(loop)]
+        except (LogUnavailable, Unknown):
+            return []
+
+    def reply(self, loop: str, id: str, version: int | None = None) -> Reply | None:
+        """A candidate in its latest version, or in another; None where the log does not know it, or is not there."""
+        try:
+            versions = self.service().history(loop, id)
+        except (LogUnavailable, Unknown):
+            return None
+        return next((known.reply for known in versions if version in (None, known.reply.version)), None)
+
+    def _choose(self, loop: str, situation: Situation, candidates: Sequence[str], live: bool) -> Chosen | None:
         try:
             if self._clock() >= self._paused_until:
                 try:
@@ -139,15 +187,16 @@ class Runtime:
         service = self._ready(loop)
         for event in self.decisions(situation):
             if event.loop == loop and event.body["live"] is live and _stands(event, candidates):
-                return Chosen(event.body["chosen"], event.turn, event.id)
+                return Chosen.of(event)
         decision = service.decide(loop, situation, candidates=candidates, live=live)
-        return None if decision is None else Chosen(decision.chosen, decision.turn, decision.id)
+        return None if decision is None else Chosen(decision.chosen, decision.turn, decision.id, decision.version)
 
     def _recommend(self, loop: str, situation: Situation, candidates: Sequence[str]) -> Chosen | None:
         try:
             best = self.service().recommend(loop, situation, candidates=candidates)
         except (LogUnavailable, Unknown):  # not to be read, or it never heard of these candidates
-            best = self._standing_in().recommend(loop, situation, candidates=candidates)
+            known = [id for id in candidates if not id.startswith(WRITTEN)]
+            best = self._standing_in().recommend(loop, situation, candidates=known) if known else None
         return None if best is None else Chosen(best)
 
     def _ready(self, loop: str) -> Service:

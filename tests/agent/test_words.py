@@ -59,7 +59,7 @@ def margin(service, decision, messages, chosen, rival):
     model = Model(service.log, "replies")
     model.catch_up(decision.body["model_seq"])
     framed = frame(
-        model, service.encoder("any"), Situation(messages, features=decision.body["context"]["features"]), None
+        model, service.encoder("any"), Situation(messages, features=decision.body["context"]["features"]), None, at=0.0
     )
     expected = model.learner.scores(framed.context, framed.candidates, at=decision.at).mean.tolist()
     names = [candidate.id for candidate in framed.candidates]

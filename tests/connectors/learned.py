@@ -17,6 +17,6 @@ def chosen(learning: Service, channel: str) -> str:
 def expected(learning: Service, message: str, candidate: str) -> float:
     """What is expected of a candidate after this message."""
     model = learning.model("actions")
-    framed = frame(model, learning.encoder(model.settings.encoder), Situation(messages=[message]), None)
+    framed = frame(model, learning.encoder(model.settings.encoder), Situation(messages=[message]), None, at=0.0)
     scores = model.learner.scores(framed.context, framed.candidates, at=time.time())
     return float(scores.mean[[one.id for one in framed.candidates].index(candidate)])

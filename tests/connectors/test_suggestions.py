@@ -96,7 +96,7 @@ def service(tmp_path):
 def expected(service):
     """What each candidate is expected to earn for the question."""
     model = service.model(ACTIONS)
-    framed = frame(model, service.encoder(model.settings.encoder), asked(), None)
+    framed = frame(model, service.encoder(model.settings.encoder), asked(), None, at=0.0)
     mean = model.learner.scores(framed.context, framed.candidates, at=0.0).mean.tolist()
     return dict(zip([candidate.id for candidate in framed.candidates], mean, strict=True))
 
