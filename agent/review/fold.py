@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -195,7 +196,8 @@ class Batch:
         assert key is not None, "decisions and messages are of a conversation"
         known = self._known(key)
         if known is None:
-            known = int(self._db.execute("insert into conversations (key) values (?)", (key,)).lastrowid or 0)
+            row = (key, zlib.crc32(key.encode()))
+            known = int(self._db.execute("insert into conversations (key, lot) values (?, ?)", row).lastrowid or 0)
         self._conversations.add(known)
         return known
 
