@@ -15,7 +15,7 @@ import policies
 from agent.console import api, health, pages, sections, suggest
 from agent.console.files import Files
 from agent.console.guard import LARGEST_BODY, Guard
-from agent.console.language import Language, N_, gettext
+from agent.console.language import N_, Language, gettext
 from agent.console.rendering import STATIC, render
 from agent.errors import Conflict, InvalidInput, LogUnavailable, ModelMissing, RejoinderError, Unknown
 from agent.service import Service

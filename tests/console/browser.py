@@ -59,9 +59,10 @@ class Console:
         return self.page
 
     def check(self, name: str) -> None:
-        """Nothing that axe-core finds, no sideways scrolling, no target too small; a picture where SHOTS names a folder."""
+        """axe-core finds nothing, nothing scrolls sideways or is too small; a picture where SHOTS names a folder."""
         axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
         self.page.wait_for_timeout(200)  # what moves has come to rest: faint is a fault of contrast, too
+        self.page.evaluate("scrollTo(0, 0)")
         if folder := os.environ.get("SHOTS"):
             self.page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
         found = axe.Axe().run(self.page).response["violations"]

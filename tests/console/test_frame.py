@@ -1,4 +1,4 @@
-"""The frame in a real Chromium: every part of a page in every dress, charts and keys by hand, nothing loaded from afar."""
+"""The frame in a real Chromium: every part of a page in every dress, charts and keys by hand."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_chart_is_read_and_opened_with_pointer_and_keys(window: Window, galler
     box = page.locator(".u-over").bounding_box()
     page.mouse.move(box["x"] + 1, box["y"] + 40)
     tip = page.locator(".tip")
-    assert "Reward: 0.60 (0.52 – 0.68)" in tip.inner_text()
+    assert "Reward: 0.60 (0.52 \N{EN DASH} 0.68)" in tip.inner_text()
     assert "Expected: 0.62" in tip.inner_text()
     page.mouse.click(box["x"] + 1, box["y"] + 40)
     page.wait_for_url("**/decisions?day=0")
@@ -123,9 +123,9 @@ def test_a_chart_holds_nothing_that_its_table_does_not(window: Window, gallery: 
     page.locator(".figures summary").click()
     rows = page.locator(".figures tbody tr")
     assert rows.count() == DAYS
-    assert rows.nth(1).locator("td").nth(0).inner_text() == "0.63 0.55 – 0.71"
+    assert rows.nth(1).locator("td").nth(0).inner_text() == "0.63 0.55 \N{EN DASH} 0.71"
     assert rows.nth(1).get_by_role("link").get_attribute("href") == "/decisions?day=1"
-    assert rows.nth(7).locator("td").nth(0).inner_text() == "–"
+    assert rows.nth(7).locator("td").nth(0).inner_text() == "\N{EN DASH}"
 
 
 def test_a_chart_is_drawn_anew_in_the_dark(window: Window, gallery: FastAPI) -> None:
