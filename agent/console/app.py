@@ -130,6 +130,6 @@ def _said(request: Request, status: int, error: str, headers: dict[str, str] | N
         return access.unknown(request, error)
     if access.for_programs(request.url.path):
         return Problem(status, error, headers)
-    page = render(request, "error.html", status, title=HTTPStatus(status).phrase, error=error)
+    page = render(request, "error.html", status=status, title=HTTPStatus(status).phrase, error=error)
     page.headers.update(headers or {})
     return page

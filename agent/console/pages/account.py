@@ -52,7 +52,7 @@ def log_in(
         return RedirectResponse("/", 303)
 
     def again(status: int, error: str) -> Response:
-        return render(request, "account/login.html", status, next=local_path(next), name=name, error=error)
+        return render(request, "account/login.html", status=status, next=local_path(next), name=name, error=error)
 
     if wait := limits_of(request).log_in(door.users.known(name) or name, address):
         refused = again(429, f"Too many attempts. Try again in {wait} seconds.")
@@ -109,4 +109,4 @@ def _account(
     request: Request, visitor: Visitor, status: int = 200, *, error: str | None = None, done: bool = False
 ) -> Response:
     sessions = door_of(request).sessions.listed(visitor.name)
-    return render(request, "account/account.html", status, sessions=sessions, error=error, done=done)
+    return render(request, "account/account.html", status=status, sessions=sessions, error=error, done=done)

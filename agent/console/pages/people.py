@@ -125,4 +125,4 @@ def _people(
     users, keys = door.users.listed(), door.keys.listed()
     said = None if error is None else str(error)
     values = {"users": users, "keys": keys, "roles": ROLES, "scopes": SCOPES, "error": said}
-    return render(request, "people/people.html", status, made=made, secret=secret, **values)
+    return render(request, "people/people.html", status=status, made=made, secret=secret, **values)
