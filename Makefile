@@ -13,7 +13,7 @@ FIND_UV = uv=$$(command -v uv || echo "$(CURDIR)/.uv/bin/uv")
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup chat serve demo train test quick benchmark lint check format requirements clean
+.PHONY: help setup chat serve demo train test quick benchmark lint check format words requirements clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -71,6 +71,9 @@ check: lint quick ## style, formatting, types and the tests that take seconds
 format: setup ## put the code in shape
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
+
+words: setup ## bring the console's words to agent/console/locales/, to be translated
+	$(PYTHON) -m agent.console.words
 
 # Hashes of every wheel; one list for Linux and macOS. The two substitutions drop what is true wherever it is read.
 requirements: $(STAMP) ## compile requirements.txt anew (all of it: make requirements ARGS=--upgrade)

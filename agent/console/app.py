@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 import policies
 from agent.access import limits
 from agent.access.door import Door
-from agent.console import access, api, health, suggest
+from agent.console import access, api, health, pages, sections, suggest
+from agent.console.files import Files
 from agent.console.guard import LARGEST_BODY, Guard
-from agent.console.pages import account, decisions, people
+from agent.console.language import N_, Language, gettext
 from agent.console.problems import Problem
-from agent.console.rendering import HERE, render
+from agent.console.rendering import STATIC, render
 from agent.errors import (
     AccessUnavailable,
     Conflict,
@@ -33,6 +32,22 @@ from agent.errors import (
 from agent.service import Service
 
 _RETRY_SECONDS = 2
+# htmx puts an error where notices stand, not where the answer would have been.
+_INSTEAD = {"HX-Retarget": "#notices", "HX-Reswap": "innerHTML"}
+# What a page of an error is called.
+_TITLES = {
+    400: N_("The request cannot be read"),
+    401: N_("Please log in"),
+    403: N_("Not allowed"),
+    404: N_("Not found"),
+    405: N_("Not possible here"),
+    409: N_("That contradicts what is there"),
+    413: N_("Too much at once"),
+    422: N_("Something given is not right"),
+    429: N_("Too many requests"),
+    500: N_("Something went wrong"),
+    503: N_("Not available right now"),
+}
 # The first that fits holds: the narrower errors come before those they are kinds of.
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (Unknown, 404),
@@ -66,12 +81,16 @@ def create_app(
     app.state.loading = health.Loading()
     app.state.door = door or Door(service.home)
     app.state.limits = limits.Limits(api=rate)
-    for router in (api.router, suggest.router, health.router, decisions.router, account.router, people.router):
+    app.state.simulated = lambda: False  # whether the log is a demo's
+    for router in (api.router, suggest.router, health.router, *pages.ROUTERS):
         app.include_router(router)
     app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
-    app.mount("/static", _Static(directory=HERE / "static"))
+    app.state.sections = sections.existing(app.routes)
+    _lead_somewhere(app)
     access.check_routes(app)
+    app.mount("/static", Files(directory=STATIC))
     app.add_middleware(access.Access, door=app.state.door, limits=app.state.limits, refuse=_said)
+    app.add_middleware(Language)
     app.add_middleware(Guard, hosts=frozenset(hosts), largest=largest)
     for error, _ in _STATUS:
         app.add_exception_handler(error, _known)
@@ -81,11 +100,12 @@ def create_app(
     return app
 
 
-class _Static(StaticFiles):
-    """Files as they are. A name with a zero in it, which no file system takes, is none."""
-
-    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        return ("", None) if "\0" in path else super().lookup_path(path)
+def _lead_somewhere(app: FastAPI) -> None:
+    """Let `/` lead to the first section, where there is no overview."""
+    first = app.state.sections[0].path
+    if first != "/":
+        viewer = [Depends(access.require("viewer"))]
+        app.add_api_route("/", lambda: RedirectResponse(first), include_in_schema=False, dependencies=viewer)
 
 
 def _known(request: Request, error: Exception) -> Response:
@@ -125,11 +145,17 @@ def _line(errors: Iterable[dict[str, Any]]) -> str:
 
 
 def _said(request: Request, status: int, error: str, headers: dict[str, str] | None = None) -> Response:
-    """The error as a problem, or as a page where people read it."""
+    """The error as a problem to a program, as a page to a person; who is nobody is sent to log in."""
     if status == HTTPStatus.UNAUTHORIZED:
         return access.unknown(request, error)
     if access.for_programs(request.url.path):
         return Problem(status, error, headers)
-    page = render(request, "error.html", status=status, title=HTTPStatus(status).phrase, error=error)
-    page.headers.update(headers or {})
-    return page
+    fragment = "hx-request" in request.headers
+    return render(
+        request,
+        "error_fragment.html" if fragment else "error.html",
+        status=status,
+        headers={**(headers or {}), **(_INSTEAD if fragment else {})},
+        title=gettext(_TITLES[status]) if status in _TITLES else HTTPStatus(status).phrase,
+        error=error,
+    )

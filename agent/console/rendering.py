@@ -1,9 +1,11 @@
-"""The templates filled in: every value is escaped, and every page knows who looks at it."""
+"""Rendering: a template and values become a page. Every value is escaped, and a name that nobody gave is an error."""
 
 from __future__ import annotations
 
-import time
-from datetime import datetime
+import hashlib
+from collections.abc import Mapping
+from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,86 +14,79 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from agent.access.visitor import STRANGER
-from agent.drift import described
+from agent.console import language, notices, sections
+from agent.console.formats import FILTERS
 
 HERE = Path(__file__).parent
+STATIC = HERE / "static"
+# Macros see no values of the page that calls them, and forms stand in macros.
+_token: ContextVar[str] = ContextVar("token", default="")
 
 
-def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page of the templates folder."""
-    visitor = getattr(request.state, "visitor", STRANGER)
+def render(
+    request: Request, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+) -> HTMLResponse:
+    """A template of the templates folder, filled in: a page, or a fragment where htmx asked.
 
-    def csrf_field() -> Markup:
-        return Markup('<input type="hidden" name="csrf" value="{}">').format(visitor.csrf)
-
-    text = _templates.get_template(template).render(visitor=visitor, csrf_field=csrf_field, **values)
-    return HTMLResponse(text, status)
-
-
-def _moment(at: float) -> datetime:
-    """A unix time on this machine's clock, which the console's reader sits at; far-off times are cut."""
-    return datetime.fromtimestamp(min(max(at, 0.0), 32_503_680_000.0)).astimezone()
-
-
-def _day(at: float) -> str:
-    moment = _moment(at)
-    if moment.date() == _moment(time.time()).date():
-        return "today"
-    return f"{moment.day} {moment:%b %Y}"
-
-
-def _clock(at: float) -> str:
-    return f"{_moment(at):%H:%M:%S}"
-
-
-def _iso(at: float) -> str:
-    return _moment(at).isoformat(timespec="seconds")
-
-
-def _percent(share: float) -> str:
-    """A probability as people read it; a small one never looks like zero, nor a large one like certainty."""
-    if 0.0 < share < 0.001:
-        return "< 0.1 %"
-    if 0.999 < share < 1.0:
-        return "> 99.9 %"
-    return f"{100 * share:.1f} %" if share not in (0.0, 1.0) else f"{100 * share:.0f} %"
+    Beside the values given it has: `visitor` (agent.access.visitor.Visitor, or None), `csrf`, `csrf_field()`,
+    `language`, `_`, `ngettext`, `sections` and `section` (the one the page is in: give another to say otherwise),
+    `simulated` (the log is a demo's), `notice` (what the last post said, once), `static(path)` and the filters of
+    `formats`.
+    """
+    fragment = "hx-request" in request.headers
+    notice = None if fragment else notices.heard(request)
+    visitor = getattr(request.state, "visitor", None)
+    csrf = getattr(visitor, "csrf", "")
+    given = {
+        "visitor": visitor,
+        "csrf": csrf,
+        "sections": request.app.state.sections if visitor else (),  # the log-in page leads nowhere
+        "section": sections.current(request),
+        "simulated": request.app.state.simulated(),
+        "notice": notice,
+        "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        "language": (spoken := language.language_of(request)),
+        **values,
+    }
+    token = _token.set(csrf)
+    try:
+        with language.speaking(spoken):
+            content = templates.get_template(template).render(given)
+    finally:
+        _token.reset(token)
+    response = HTMLResponse(content, status, headers)
+    if notice is not None:
+        notices.forget(response)
+    return response
 
 
-def _signed(number: float) -> str:
-    return f"{number:+.3f}".replace("-", "\N{MINUS SIGN}")
+def csrf_field() -> Markup:
+    """The hidden input that every form that posts carries."""
+    return Markup('<input type="hidden" name="csrf" value="{}">').format(_token.get())
 
 
-def _slight(number: float) -> str:
-    return f"{number:+.2f}".replace("-", "\N{MINUS SIGN}")
+@cache
+def static(path: str) -> str:
+    """The address of a file of the static folder; it changes with the file, so a browser may keep what it has."""
+    version = hashlib.sha256((STATIC / path).read_bytes()).hexdigest()[:12]
+    return f"/static/{path}?v={version}"
 
 
-def _share(number: float) -> str:
-    return f"{100 * number:.1f} %".replace("-", "\N{MINUS SIGN}")
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+    )
+    made.policies["ext.i18n.trimmed"] = True
+    # Values are put into the translated words by Jinja, which escapes them.
+    made.install_gettext_callables(language.gettext, language.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    made.filters.update(FILTERS)
+    made.globals.update(csrf_field=csrf_field, static=static, languages=tuple(language.LANGUAGES))
+    return made
 
 
-def _plain(number: float) -> str:
-    return f"{number:.3f}".replace("-", "\N{MINUS SIGN}")
-
-
-_templates = Environment(
-    loader=FileSystemLoader(HERE / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    extensions=["jinja2.ext.i18n"],
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_templates.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
-_templates.filters.update(
-    described=described,
-    day=_day,
-    clock=_clock,
-    iso=_iso,
-    percent=_percent,
-    share=_share,
-    signed=_signed,
-    slight=_slight,
-    plain=_plain,
-    short="{:g}".format,
-)
+templates = _environment()

@@ -113,7 +113,10 @@ def _row(service: Service, event: Event) -> Row:
 
 @dataclass(frozen=True)
 class Reaction:
-    """An outcome as it stands: its latest value, and whether it was taken back."""
+    """An outcome as it stands: its latest value, and whether it was taken back.
+
+    `about` is "decision", "turn" or "conversation"; `who` changed it last, and `why`.
+    """
 
     event_id: str
     at: float
@@ -123,7 +126,8 @@ class Reaction:
     about: str
     source: str
     was: float | None = None
-    note: str = ""
+    who: str = ""
+    why: str = ""
     standing: bool = True
 
 
@@ -135,7 +139,7 @@ def reactions(evidence: Sequence[Event]) -> list[Reaction]:
         if event.kind == "outcome":
             found[event.id] = _reaction(event)
         elif target is not None and event.kind == "revoked":
-            found[target.event_id] = replace(target, standing=False, note=_signed(event))
+            found[target.event_id] = replace(target, standing=False, who=_who(event), why=_why(event))
         elif target is not None and event.kind == "correction" and target.standing:
             value = float(event.body["value"])
             found[target.event_id] = replace(
@@ -143,22 +147,26 @@ def reactions(evidence: Sequence[Event]) -> list[Reaction]:
                 value=value,
                 scaled=SIGNALS[target.signal].scaled(value),
                 was=target.value if target.was is None else target.was,
-                note=_signed(event),
+                who=_who(event),
+                why=_why(event),
             )
     return list(found.values())
 
 
 def _reaction(event: Event) -> Reaction:
     body = event.body
-    about = "this decision" if event.decision else "this turn" if event.turn else "the whole conversation"
+    about = "decision" if event.decision else "turn" if event.turn else "conversation"
     value = float(body["value"])
     scaled = SIGNALS[body["signal"]].scaled(value)
     return Reaction(event.id, event.at, body["signal"], value, scaled, about, body.get("source", ""))
 
 
-def _signed(event: Event) -> str:
-    why = event.body.get("why")
-    return f"by {event.body.get('who', 'somebody')}" + (f": {why}" if why else "")
+def _who(event: Event) -> str:
+    return str(event.body.get("who") or "")
+
+
+def _why(event: Event) -> str:
+    return str(event.body.get("why") or "")
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def test_a_body_over_the_limit_is_refused_however_it_is_sent(service: Service) -
 
 
 def test_every_answer_tells_the_browser_to_load_nothing_from_elsewhere(client: TestClient) -> None:
-    for path in ("/", "/v1/loops", "/static/console.css", "/decisions/nope"):
+    for path in ("/", "/v1/loops", "/static/css/base.css", "/decisions/nope"):
         headers = client.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
-import pytest
 from fastapi.testclient import TestClient
 
 from agent.console.app import create_app
@@ -16,7 +15,7 @@ from agent.service import Service
 from tests.console.conftest import alert
 
 Decide = Callable[..., dict[str, Any]]
-VOID = {"meta", "link", "img", "rect", "input", "br"}
+VOID = {"meta", "link", "img", "rect", "circle", "path", "input", "br"}
 
 
 class Page(HTMLParser):
@@ -28,6 +27,7 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.attributes: set[str] = set()
         self.text = ""
+        self.scripts: list[str] = []
         self._open: list[str] = []
         self.feed(html)
         assert not self._open
@@ -36,6 +36,8 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.attributes |= {name for name, _ in attrs}
         self.links += [value or "" for name, value in attrs if name in {"href", "src", "action"}]
+        if tag == "script":
+            self.scripts.append(dict(attrs).get("src") or "")
         if tag not in VOID:
             self._open.append(tag)
 
@@ -52,39 +54,41 @@ def page(client: TestClient, path: str, status: int = 200) -> Page:
     assert answer.status_code == status
     assert answer.headers["content-type"].startswith("text/html")
     found = Page(answer.text)
-    # The policy allows neither, so they would silently not work.
+    # The policy allows none of these, so they would silently not work.
     assert "style" not in found.attributes | set(found.tags)
-    assert "script" not in found.tags
+    assert not [name for name in found.attributes if name.startswith("on")]
+    assert found.scripts
+    assert all(source.startswith("/static/") for source in found.scripts)
     assert all(link.startswith(("/", "#")) and not link.startswith("//") for link in found.links)
     return found
 
 
 def test_without_decisions_the_page_says_what_to_do(make_service: Callable[..., Service]) -> None:
     client = TestClient(create_app(make_service()), base_url="http://127.0.0.1")
-    empty = page(client, "/")
+    empty = page(client, "/decisions")
     assert "No decisions yet" in empty.text
     assert "Talk to the bot" in empty.text
     assert "table" not in empty.tags
 
 
 def test_an_alert_stands_on_the_first_page_for_a_week(client: TestClient, service: Service, decide: Decide) -> None:
-    assert "drift" not in page(client, "/").text
+    assert "drift" not in page(client, "/decisions").text
     now = time.time()
     service.log.append([alert(now - 86_400), alert(now - 8 * 86_400, loop="others"), alert(now - 90_000, seq=3)])
     decide()
-    found = page(client, "/").text
+    found = page(client, "/decisions").text
     words = "replies earn less than expected: \N{MINUS SIGN}0.31 on average over the last 38 credits, +0.02 before"
     assert found.count(words) == 1
     assert "others" not in found
-    assert words in page(client, "/?loop=replies").text
-    assert words not in page(client, f"/?before={service.log.last_seq()}").text
+    assert words in page(client, "/decisions?loop=replies").text
+    assert words not in page(client, f"/decisions?before={service.log.last_seq()}").text
 
 
 def test_the_list_shows_what_was_said_chosen_and_earned(client: TestClient, decide: Decide) -> None:
     made = decide(context={"text": "write to jo@example.com about order 12345678"})
     client.post("/v1/outcomes", json={"decision_id": made["decision_id"], "signal": "rating", "value": 4})
     decide(context={"text": "and another"})
-    found = page(client, "/")
+    found = page(client, "/decisions")
     assert "write to [email] about order [number]" in found.text
     assert "jo@example.com" not in found.text
     assert made["chosen"] in found.text
@@ -103,7 +107,7 @@ def test_pages_lead_to_older_and_newer_ones(client: TestClient, decide: Decide) 
     def link(found: Page, word: str) -> str:
         return next(link for link in found.links if f"{word}=" in link)
 
-    first = page(client, "/")
+    first = page(client, "/decisions")
     second = page(client, link(first, "before"))
     third = page(client, link(second, "before"))
     assert [shown(first), shown(second), shown(third)] == [made[:25], made[25:50], made[50:]]
@@ -118,10 +122,10 @@ def test_the_list_is_filtered_by_loop(client: TestClient, decide: Decide) -> Non
     client.post("/v1/loops/other", json={"candidates": [{"id": "only", "text": "hello"}]})
     decide(loop="other", context={"text": "a word to the other"})
     decide(context={"text": "a word to the replies"})
-    found = page(client, "/?loop=other")
+    found = page(client, "/decisions?loop=other")
     assert "a word to the other" in found.text
     assert "a word to the replies" not in found.text
-    assert "Nothing here" in page(client, "/?loop=nobody").text
+    assert "Nothing here" in page(client, "/decisions?loop=nobody").text
 
 
 def test_a_decision_is_taken_apart(client: TestClient, decide: Decide) -> None:
@@ -148,10 +152,10 @@ def test_a_decision_is_taken_apart(client: TestClient, decide: Decide) -> None:
         "taken back by lead",
         "The draw repeatsyes",
         made["turn_id"],
-        f"{100 * made['propensity']:.1f} %",
+        f"{100 * made['propensity']:.1f}%",
     ):
         assert expected in words, expected
-    assert found.tags.count("svg") == 2
+    assert client.get(f"/decisions/{id}").text.count('<svg class="bar') == 2
 
 
 def test_why_shows_words_neighbours_and_that_the_vector_repeats(client: TestClient, decide: Decide) -> None:
@@ -201,11 +205,11 @@ def test_importance_is_shown_by_part_and_by_feature(client: TestClient, decide: 
         made = decide(context={"text": text, "features": {"intent:track": 0.5}})
         client.post("/v1/outcomes", json={"decision_id": made["decision_id"], "signal": "thumb", "value": 1})
     decide(context={"text": "my parcel", "features": {"intent:track": 0.9}})
-    assert "/loops/replies/importance" in page(client, "/?loop=replies").links
+    assert "/loops/replies/importance" in page(client, "/decisions?loop=replies").links
     found = page(client, "/loops/replies/importance")
     assert {"prior", "own", "own:features"} <= set(re.findall(r"[\w:]+", found.text))
     assert "intent:track" not in found.text
-    assert found.links[-1] == "/loops/replies/importance?features=true"
+    assert "/loops/replies/importance?features=true" in found.links
     assert "intent:track" in page(client, "/loops/replies/importance?features=true").text
 
 
@@ -218,12 +222,11 @@ def test_nothing_anybody_says_becomes_markup(client: TestClient, decide: Decide)
     id = made["decision_id"]
     client.post("/v1/outcomes", json={"decision_id": id, "signal": "thumb", "value": 1, "event_id": "e"})
     client.delete("/v1/outcomes/e", params={"who": attack, "why": attack})
-    for path in ("/", f"/decisions/{id}", f"/decisions/{id}/why"):
+    for path in ("/decisions", f"/decisions/{id}", f"/decisions/{id}/why"):
         found = page(client, path)
         assert attack in found.text
         assert found.tags.count("img") == 1  # the brand's
-        assert "onerror" not in found.attributes
-    assert attack in page(client, "/", 200).text
+    assert attack in page(client, "/decisions", 200).text
     assert "img" in page(client, f"/decisions/{attack.replace('/', '')}", 404).tags
 
 
@@ -231,20 +234,10 @@ def test_errors_on_pages_are_pages(client: TestClient, monkeypatch: Any, service
     from agent.errors import LogUnavailable
 
     assert "unknown decision" in page(client, "/decisions/nope", 404).text
-    assert "before" in page(client, "/?before=x", 422).text
+    assert "before" in page(client, "/decisions?before=x", 422).text
 
     def unavailable() -> list[str]:
         raise LogUnavailable("the learning log is away")
 
     monkeypatch.setattr(service, "loops", unavailable)
-    assert "the learning log is away" in page(client, "/", 503).text
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(0.0, "0 %"), (1.0, "100 %"), (0.9999, "> 99.9 %"), (0.0001, "< 0.1 %"), (0.5, "50.0 %"), (0.99899, "99.9 %")],
-)
-def test_a_probability_never_looks_more_certain_than_it_is(share: float, text: str) -> None:
-    from agent.console.rendering import _percent
-
-    assert _percent(share) == text
+    assert "the learning log is away" in page(client, "/decisions", 503).text

@@ -1,1 +1,12 @@
-"""The pages that people read, one router a file."""
+"""The pages that people read, one router a file. A page comes to life by being named here."""
+
+from __future__ import annotations
+
+from agent.console.pages import account, decisions, languages, people
+
+ROUTERS = (
+    decisions.router,
+    account.router,
+    people.router,
+    languages.router,
+)

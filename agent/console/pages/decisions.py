@@ -1,4 +1,4 @@
-"""The pages that people read: the latest decisions, and one decision taken apart. Rendered here, no script needed."""
+"""The latest decisions, and one decision taken apart."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ ALERT_SECONDS = 7 * 86_400.0  # how long an alert stands on the first page
 LIKELIEST = 10  # candidates shown before the rest, which opens on demand
 FOLDED = 200  # decisions of which named features are told apart: each is folded up to
 
-router = APIRouter(
-    default_response_class=HTMLResponse, include_in_schema=False, dependencies=[Depends(require("viewer"))]
-)
+router = APIRouter(include_in_schema=False, dependencies=[Depends(require("viewer"))])
 
 
-@router.get("/")
+@router.get("/decisions")
 def latest(
     request: Request,
     loop: str = "",
@@ -38,21 +36,23 @@ def latest(
     page = page_of(service, loop=loop or None, limit=ROWS, before=before, after=after)
     first = before is None and page.newer is None
     alerts = alerts_of(service, loop=loop or None, since=time.time() - ALERT_SECONDS) if first else []
-    return render(request, "decisions.html", page=page, loop=loop, loops=service.loops(), first=first, alerts=alerts)
+    return render(
+        request, "decisions/list.html", page=page, loop=loop, loops=service.loops(), first=first, alerts=alerts
+    )
 
 
 @router.get("/decisions/{decision_id}")
 def decision(request: Request, decision_id: EventId) -> HTMLResponse:
     """One decision: what could have been said, why this was, and what it earned."""
     detail = detail_of(service_of(request), decision_id)
-    return render(request, "decision.html", d=detail.explanation, detail=detail, likeliest=LIKELIEST)
+    return render(request, "decisions/decision.html", d=detail.explanation, detail=detail, likeliest=LIKELIEST)
 
 
 @router.get("/decisions/{decision_id}/why")
 def reasons(request: Request, decision_id: EventId) -> HTMLResponse:
     """What a decision's page leaves to this one, since the log is folded for it: the words, and what came before."""
     found = reasons_of(service_of(request), decision_id)
-    return render(request, "why.html", d=found.explanation, reasons=found)
+    return render(request, "decisions/why.html", d=found.explanation, reasons=found)
 
 
 @router.get("/loops/{loop}/importance")
@@ -61,4 +61,4 @@ def weights(request: Request, loop: LoopName, features: bool = False) -> HTMLRes
     service = service_of(request)
     last = FOLDED if features else WINDOW
     found = importance(service.log, loop, last=last, features=features, snapshots=service.snapshots(loop))
-    return render(request, "importance.html", found=found, by_feature=features)
+    return render(request, "decisions/importance.html", section="/decisions", found=found, by_feature=features)

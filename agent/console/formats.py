@@ -1,0 +1,143 @@
+"""Formats: numbers, shares, times and spans as people read them, in the language spoken. Filters of the templates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from babel import dates, numbers
+
+from agent.console.language import gettext as _
+from agent.console.language import locale
+
+_MINUS = "\N{MINUS SIGN}"
+_LATEST = 32_503_680_000.0  # the year 3000
+
+
+def number(value: float, digits: int = 0) -> str:
+    """With so many decimals, and thousands apart: 12,345."""
+    return _decimal(value, f"#,##0.{'0' * digits}" if digits else "#,##0")
+
+
+def compact(value: float) -> str:
+    """A large count in few signs: 1.2M."""
+    short: str = numbers.format_compact_decimal(value, locale=locale(), fraction_digits=0 if abs(value) < 1_000 else 1)
+    return short
+
+
+def score(value: float) -> str:
+    """Two decimals: a reward."""
+    return _decimal(value, "0.00")
+
+
+def plain(value: float) -> str:
+    """Three decimals."""
+    return _decimal(value, "0.000")
+
+
+def signed(value: float) -> str:
+    """Three decimals, with a sign."""
+    return _decimal(value, "+0.000;-0.000")
+
+
+def slight(value: float) -> str:
+    """Two decimals, with a sign."""
+    return _decimal(value, "+0.00;-0.00")
+
+
+def short(value: float) -> str:
+    """As many digits as tell it, at most six: 0.25, 3, 1e-09."""
+    if value and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:g}".replace("-", _MINUS)
+    return _decimal(float(f"{value:.6g}"), "0.######")
+
+
+def percent(share: float) -> str:
+    """A probability: a small one never looks like zero, nor a large one like certainty."""
+    if 0.0 < share < 0.001:
+        return f"< {_percent(0.001, 1)}"
+    if 0.999 < share < 1.0:
+        return f"> {_percent(0.999, 1)}"
+    return _percent(share, 0 if share in (0.0, 1.0) else 1)
+
+
+def share(value: float) -> str:
+    """A part of a whole that may be below zero."""
+    return _percent(value, 1)
+
+
+def clock(at: float) -> str:
+    """The time of day of a unix time, to the second, by this machine's clock."""
+    said: str = dates.format_time(moment(at), "HH:mm:ss", locale=locale())
+    return said
+
+
+def day(at: float) -> str:
+    """The date of a unix time, or that it is today's."""
+    if moment(at).date() == moment(time.time()).date():
+        return _("today")
+    return date(at)
+
+
+def date(at: float) -> str:
+    """The date of a unix time: 5 Mar 2026."""
+    said: str = dates.format_date(moment(at).date(), "medium", locale=locale())
+    return said
+
+
+def iso(at: float) -> str:
+    """A unix time for machines."""
+    return moment(at).isoformat(timespec="seconds")
+
+
+def ago(at: float) -> str:
+    """How long ago a unix time was: 3 hours ago."""
+    said: str = dates.format_timedelta(timedelta(seconds=at - time.time()), add_direction=True, locale=locale())
+    return said
+
+
+def duration(seconds: float) -> str:
+    """A span of time in its largest unit: 3 hours."""
+    said: str = dates.format_timedelta(timedelta(seconds=seconds), locale=locale())
+    return said
+
+
+def moment(at: float) -> datetime:
+    """A unix time on this machine's clock, which the console's reader sits at; far-off times are cut."""
+    return datetime.fromtimestamp(min(max(at, 0.0), _LATEST)).astimezone()
+
+
+def _decimal(value: float, pattern: str) -> str:
+    said: str = numbers.format_decimal(value, pattern, locale=locale())
+    return said.replace("-", _MINUS)
+
+
+def _percent(share: float, digits: int) -> str:
+    whole = locale().percent_formats[None].pattern  # where the sign stands, and what parts it from the number
+    pattern = whole.replace("#,##0", f"#,##0.{'0' * digits}") if digits else whole
+    said: str = numbers.format_percent(share, pattern, locale=locale())
+    return said.replace("-", _MINUS)
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    made.__name__: made
+    for made in (
+        number,
+        compact,
+        score,
+        plain,
+        signed,
+        slight,
+        short,
+        percent,
+        share,
+        clock,
+        day,
+        date,
+        iso,
+        ago,
+        duration,
+    )
+}
