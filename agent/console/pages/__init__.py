@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from agent.console.pages import account, decisions, languages, people
+from agent.console.pages import account, decisions, languages, people, queue
 
 ROUTERS = (
+    queue.router,
     decisions.router,
-    people.router,
     account.router,
+    people.router,
     languages.router,
 )
