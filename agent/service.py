@@ -22,12 +22,12 @@ from agent.errors import Conflict, InvalidInput, Unknown
 from agent.expiry import expiries
 from agent.identity import Identity
 from agent.log import Event, LearningLog
-from agent.model import Model
+from agent.model import Model, context_of
 from agent.redaction import redact
 from agent.reports import new_id
 from agent.safety import limits_of
 from agent.settings import LoopSettings
-from agent.slates import SlateSettings
+from agent.slates import SlateSettings, cued
 from agent.snapshots import Snapshots
 from policies.safety import Limits
 
@@ -295,6 +295,21 @@ class Service(Editing):
             scores = model.learner.scores(framed.context, framed.candidates, at=now)
             best = framed.best(scores, threshold=model.settings.least)
             return None if best is None else framed.candidates[best].id
+
+    def expected(self, decision: Event) -> float | None:
+        """What the chosen candidate of a past decision is expected to earn in its context by all that is known now.
+
+        None where that cannot be said: the loop has another encoder now, or the log no such candidate.
+        """
+        with self._lock:
+            model, body = self.model(decision.loop or ""), decision.body
+            try:
+                context = context_of(decision, self.log, encoder=model.settings.encoder)
+                candidate = model.offer(body["chosen"], version=body["versions"][body["index"]])
+            except InvalidInput:
+                return None
+            own = {name: [values[body["index"]]] for name, values in body.get("cues", {}).items()}
+            return float(model.learner.scores(context, cued([candidate], own), at=self._clock()).mean[0])
 
     def snapshots(self, loop: str) -> Snapshots:
         """Where the folds of a loop are kept."""

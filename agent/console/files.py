@@ -22,7 +22,3 @@ class Files(StaticFiles):
         versioned = scope["query_string"].startswith(b"v=") and response.status_code == 200
         response.headers["cache-control"] = "max-age=31536000, immutable" if versioned else "no-cache"
         return response
-
-    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """Where a file lies. A name with a zero in it, which no file system takes, is none."""
-        return ("", None) if "\0" in path else super().lookup_path(path)

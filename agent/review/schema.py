@@ -139,6 +139,7 @@ create table actions (
     why text not null
 );
 create index actions_who on actions (who, seq);
+create index actions_conversation on actions (conversation) where conversation is not null;
 
 -- What a conversation is found by, such as (`reply`, `utter_refund`): each filter is a stretch of one index.
 create table facets (id integer primary key, kind text not null, value text not null, unique (kind, value));
