@@ -14,6 +14,7 @@ from agent.errors import InvalidInput, NoneEligible
 from agent.log import Event, Vector
 from agent.model import Model, context_from
 from agent.settings import LoopSettings
+from agent.standing import CHAMPION
 from policies.base import Learner, position_seed
 from policies.features import VECTOR
 from policies.safety import Limits
@@ -47,7 +48,8 @@ class Situation:
 class Decision:
     """One choice, as logged: its id, the candidate chosen, and the probability of every candidate.
 
-    One that is not `live` is only watched; `abstained` says of such that nothing would have been chosen.
+    One that is not `live` is only watched; `abstained` says of such that nothing would have been chosen. `arm` is who
+    decided, the champion or a challenger, and `share` how likely it was to be them.
     """
 
     id: str
@@ -62,6 +64,8 @@ class Decision:
     abstained: bool
     slate: str | None = None
     position: int = 0
+    arm: str = CHAMPION
+    share: float = 1.0
 
     @classmethod
     def of(cls, event: Event) -> Decision:
@@ -80,6 +84,8 @@ class Decision:
             abstained=body.get("abstained", False),
             slate=(slate := body.get("slate") or {}).get("id"),
             position=slate.get("position", 0),
+            arm=body.get("arm", CHAMPION),
+            share=body.get("share", 1.0),
         )
 
 

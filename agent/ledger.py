@@ -20,7 +20,7 @@ from agent.errors import InvalidInput
 from agent.influence import Claim, Guard, Influence
 from agent.log import Event, LearningLog
 from agent.rewards import PLAIN, Earned, Rules, earned, looked_at
-from agent.settings import LoopSettings
+from agent.standing import standing_of
 from policies.types import Reward
 
 Place = tuple[int, int]
@@ -195,7 +195,6 @@ def credit_of(log: LearningLog, decision: Event, evidence: Sequence[Event], rule
 
 
 def rules_of(log: LearningLog, loop: str | None) -> Rules:
-    """The rules of reward in force in a loop, from the log alone."""
-    for event in log.read(kinds=("settings",), loop=loop, newest_first=True, limit=1):
-        return LoopSettings.recorded(event.body).rules
-    return PLAIN
+    """The rules of reward in force in a loop, the champion's, from the log alone."""
+    champion = standing_of(log, loop).champion
+    return PLAIN if champion is None else champion.rules

@@ -15,9 +15,10 @@ from agent.identity import Identity
 from agent.log import Appended, Event, LearningLog
 from agent.redaction import redact
 from agent.rewards import signal as signal_named
+from agent.standing import PREFIX as STANDING
 
 # Ids that events of other kinds are given, so that repeating them is harmless: an outcome may not take one.
-_OUR_IDS = ("activated:", "alert:", "candidate:", EXPIRED, "message:", "observed:", "revoked:")
+_OUR_IDS = ("activated:", "alert:", "candidate:", EXPIRED, "message:", "observed:", "revoked:", STANDING)
 
 
 @dataclass(frozen=True)
