@@ -60,8 +60,8 @@ def versions(found: Sequence[dict[str, Any]]) -> Table:
     for row in found:
         role = row["role"] or ("a roll-back returns to it" if row["returns"] else "-")
         until = "-" if row["until"] is None else _clock(row["until"])
-        cells = (row["version"], row["policy"], role, f"{row['share']:.0%}", str(row["decisions"]))
-        cells += (_clock(row["since"]), until, row["who"], row["why"])
+        numbers = (f"{row['share']:.0%}", str(row["decisions"]))
+        cells = (row["version"], row["policy"], role, *numbers, _clock(row["since"]), until, row["who"], row["why"])
         table.add_row(*map(Text, cells), style="bold" if row["role"] == "champion" else None)
     return table
 
