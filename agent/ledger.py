@@ -58,6 +58,10 @@ class Ledger:
         """Whether a decision has ever earned anything."""
         return id in self._places
 
+    def made(self, id: str) -> int:
+        """`seq` of a decision that has earned something."""
+        return self._places[id][1]
+
     def credit(self, decision: Event, claim: Claim | None, *, seq: int) -> None:
         """Enter what a decision has earned by the event at `seq`, in place of what it had; None strikes it out."""
         id = decision.id
