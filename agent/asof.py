@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.album import Album
 from agent.apprentice import taught
 from agent.errors import InvalidInput, Unknown
 from agent.log import Event, LearningLog
 from agent.means import Mean, mean_of
 from agent.model import Model, context_of
-from agent.past import Past, Sample, decisions_of, event_at, said_in, seq_at, shown_most, spread, time_of
+from agent.past import CONTEXTS, Past, Sample, decisions_of, event_at, said_in, seq_at, shown_most, spread, time_of
 from agent.service import Service
 from agent.settings import LoopSettings
-from agent.standing import standing_of
+from agent.standing import Standing, standing_of
 from policies.types import InvalidInput as Refused
 
 POSITIONS = 30  # of a slider over a loop's past
-_LOOKED_AT = 16  # decisions of a window of which regret is estimated
+_NOTHING = 1e-9  # less weight than this is what rounding has left of none
+_LOOKED_AT = 8  # decisions of a window of which regret is estimated
 Progress = Callable[[int, int], None]
 
 
@@ -68,9 +71,10 @@ def as_of(
 ) -> list[AsOf]:
     """The loop at a time (unix seconds), or after each of the events at `seqs`, in one fold from the first to the last.
 
-    Expectations are means over contexts spread over all decisions in the log, the same for every position, so that
+    Expectations are means over contexts spread over the decisions in the log, the same for every position, so that
     what differs between two of them is what was learned. The cost is one fold up to the last position, from the last
-    milestone before the first one, and for each position the scoring of the sample.
+    milestone before the first one, and for each position the scoring of the sample; what was worked out once is kept
+    (`agent.album`) until the log, and so the sample, has grown by a twentieth.
 
     Raises:
         Unknown: there was no such loop then.
@@ -78,25 +82,31 @@ def as_of(
     """
     if (at is None) == (not seqs):
         raise InvalidInput("as of: give a time, or the seqs of events")
-    log = service.log
-    wanted = sorted(set(seqs)) if seqs else [seq_at(log, loop, at if at is not None else 0.0)]
-    made, past = decisions_of(log, loop), Past(service, loop)
-    samples: dict[str, Sample] = {}
+    log, album, past = service.log, Album(service.home, loop), Past(service, loop)
+    last = log.last_seq()
+    wanted = sorted({min(seq, last) for seq in seqs}) if seqs else [seq_at(log, loop, at if at is not None else 0.0)]
+    stand = _stand_for(decisions_of(log, loop))
+    kept, fresh, samples = album.read(), dict[str, Any](), dict[str, Sample]()
     found = []
     for number, seq in enumerate(wanted, 1):
-        settings = standing_of(log, loop, upto=seq).champion
-        if settings is None:
+        standing = standing_of(log, loop, upto=seq)
+        if (settings := standing.champion) is None:
             raise Unknown(f"there was no loop {loop!r} then; known now are {', '.join(service.loops()) or 'none'}")
-        if settings.encoder not in samples:
-            samples[settings.encoder] = Sample.of(log, made, encoder=settings.encoder)
-        when = time_of(log, seq) if at is None else at
-        found.append(_as_of(past.model(seq, settings), samples[settings.encoder], seq, when))
+        name = f"as of {seq} {settings.version} {_digest(stand)}"
+        if (known := kept.get(name)) is None:
+            if settings.encoder not in samples:
+                samples[settings.encoder] = Sample.of(log, stand, encoder=settings.encoder)
+            known = fresh[name] = _figures(past.model(seq, settings), samples[settings.encoder], time_of(log, seq))
+        found.append(_as_of(loop, seq, standing, known))
         progress(number, len(wanted))
+    album.add(fresh)
     return found
 
 
 def positions(service: Service, loop: str, n: int = POSITIONS) -> list[int]:
-    """`seq` of n places spread evenly over a loop's decisions, the last being the end of the log.
+    """`seq` of at most n places spread evenly over a loop's decisions, the last being the end of the log.
+
+    They are a round number of decisions apart, and so stay where they are while the log grows a little.
 
     Raises:
         Unknown: there is no such loop.
@@ -104,22 +114,48 @@ def positions(service: Service, loop: str, n: int = POSITIONS) -> list[int]:
     if standing_of(service.log, loop).champion is None:
         raise Unknown(f"unknown loop {loop!r}; known are {', '.join(service.loops()) or 'none yet'}")
     made, last = decisions_of(service.log, loop), service.log.last_seq()
-    number = min(n, len(made))
+    apart = _round_up(len(made) / n)
     # Just before the next stretch begins: what was said of a stretch's last decision belongs to it.
-    ends = [made[i * len(made) // number] - 1 for i in range(1, number)]
-    return [*ends, last]
+    return [*(seq - 1 for seq in made[apart::apart]), last]
 
 
-def _as_of(model: Model, sample: Sample, seq: int, at: float) -> AsOf:
+def _round_up(number: float) -> int:
+    """The least of 1, 2, 5, 10, 20, … that is no less."""
+    tens = 1
+    while True:
+        for digit in (1, 2, 5):
+            if digit * tens >= number:
+                return digit * tens
+        tens *= 10
+
+
+def _stand_for(made: Sequence[int]) -> list[int]:
+    """Decisions whose contexts stand for all, evenly spread over those up to a number that seldom changes."""
+    step = max(1, 10 ** (len(str(len(made))) - 2) * 5)
+    return spread(made[: len(made) // step * step] or made, CONTEXTS)
+
+
+def _digest(seqs: Sequence[int]) -> str:
+    return hashlib.sha256(",".join(map(str, seqs)).encode()).hexdigest()[:12]
+
+
+def _figures(model: Model, sample: Sample, at: float) -> dict[str, Any]:
+    """What is kept of a position: how many rewards, and a row for each candidate."""
     expected = sample.expected(model, shown_most(model), at=at)
-    candidates = []
+    rows = []
     for reply in model.library.all():
         weight, total = model.ledger.earned(reply.id)
-        mean, deviation = expected.get(reply.id, (None, None))
-        earned = max(0.0, min(1.0, total / weight)) if weight > 0.0 else None
-        candidates.append(Known(reply.id, reply.version, reply.state, reply.approved, weight, earned, mean, deviation))
-    standing, rewards = model.standing, len(model.ledger.told)
-    return AsOf(model.loop, seq, at, model.settings, standing.challenger, standing.share, rewards, tuple(candidates))
+        earned = max(0.0, min(1.0, total / weight)) if weight > _NOTHING else None
+        said = (max(0.0, weight), earned, *expected.get(reply.id, (None, None)))
+        rows.append([reply.id, reply.version, reply.state, reply.approved, *said])
+    return {"at": at, "rewards": len(model.ledger.told), "candidates": rows}
+
+
+def _as_of(loop: str, seq: int, standing: Standing, figures: Mapping[str, Any]) -> AsOf:
+    assert standing.champion is not None, "figures are of a loop that exists"
+    candidates = tuple(Known(*row) for row in figures["candidates"])
+    known = (figures["rewards"], candidates)
+    return AsOf(loop, seq, figures["at"], standing.champion, standing.challenger, standing.share, *known)
 
 
 @dataclass(frozen=True)
@@ -142,12 +178,15 @@ class Stretch:
     explored: float | None
 
 
-def learning_curve(service: Service, loop: str, *, n: int = POSITIONS, upto: int | None = None) -> list[Stretch]:
+def learning_curve(
+    service: Service, loop: str, *, n: int = POSITIONS, upto: int | None = None, hindsight: bool = True
+) -> list[Stretch]:
     """What the decisions of a loop earned over time, in n stretches of equally many with feedback.
 
     The rewards are those that stand at the end (`upto`, a `seq`), in the order in which the decisions were made;
     defaults that nobody gave are left out. Intervals resample persons. The log has no true regret, since nobody
     knows what the others would have earned: `forgone` and `hindsight` stand in for it, on a sample of each stretch.
+    `hindsight` scores that sample anew, which is most of the cost where it is small otherwise.
 
     Raises:
         Unknown: there is no such loop.
@@ -171,7 +210,7 @@ def learning_curve(service: Service, loop: str, *, n: int = POSITIONS, upto: int
                 window=mean_of(said for _, said in rows[start:end]),
                 cumulative=mean_of(said for _, said in rows[:end]),
                 forgone=_mean([_forgone(event.body) for event in some if event.body["live"]]),
-                hindsight=_mean([_hindsight(log, model, event) for event in some]),
+                hindsight=_mean([_hindsight(log, model, event) for event in some if hindsight]),
                 explored=_mean([_explored(event.body) for event in some]),
             )
         )

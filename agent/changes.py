@@ -100,9 +100,9 @@ def changes(service: Service, loop: str, *, since: float, until: float) -> Chang
         raise Unknown(f"there was no loop {loop!r} then; known now are {', '.join(service.loops()) or 'none'}")
     past, sample = Past(service, loop), _sample(log, loop, settings, first, last)
     model = past.model(first, settings)
-    ids = shown_most(model)
+    ids = shown_most(model) if first else []
     before = sample.expected(model, ids, at=since)
-    was, about = dict(model.ledger.told), _about(model)
+    was, about = (dict(model.ledger.told), _about(model)) if first else ({}, {})
     model = past.model(last, settings)
     about |= _about(model)
     ids = list(dict.fromkeys([*shown_most(model), *ids]))
@@ -181,7 +181,8 @@ class _Clues:
         self._log, self._model, self._sample, self._until, self._moved = log, model, sample, until, moved
         self._of: dict[str, list[str]] = {}
         for id in moved:
-            self._of.setdefault(about[id], []).append(id)
+            if id in about:
+                self._of.setdefault(about[id], []).append(id)
         # A copy to take rewards back from and give them again: the model stays as it is.
         self._learner = model.learner.clone() if model.learner.additive else None
 

@@ -19,7 +19,7 @@ from agent.settings import LoopSettings
 from agent.snapshots import Milestones
 from policies.types import Context
 
-CONTEXTS = 48  # of a sample: the mean over them is off by about a seventh of how much expectations vary
+CONTEXTS = 24  # of a sample: the mean over them is off by about a fifth of how much expectations vary between contexts
 # Candidates of which expectations are worked out; a catalogue has very many, of which few are ever shown.
 MOST_CANDIDATES = 200
 # Learning so many rewards takes some tenths of a second: a milestone spares the next who looks back that.
@@ -55,8 +55,9 @@ def decisions_of(log: LearningLog, loop: str, *, after: int = 0, upto: int | Non
 
 
 def time_of(log: LearningLog, seq: int) -> float:
-    """When the event at a `seq` happened (unix seconds)."""
-    return float(log.rows("select at from events where seq = ?", (seq,))[0][0])
+    """When the event at a `seq`, or the last before it, happened (unix seconds); 0 in an empty log."""
+    found = log.rows("select at from events where seq <= ? order by seq desc limit 1", (seq,))
+    return float(found[0][0]) if found else 0.0
 
 
 def seq_at(log: LearningLog, loop: str, at: float) -> int:
