@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.drift import expected as expected_then
 from agent.errors import InvalidInput, Unknown
+from agent.influence import Claim
 from agent.log import Event, LearningLog
 from agent.means import Mean, Said, mean_of
 from agent.model import Model
@@ -19,7 +20,8 @@ from agent.standing import GOVERNING, standing_of
 from policies.types import Reward
 
 MOVERS = 12  # candidates, those that moved most, of which the evidence is looked for
-EVIDENCE = 3  # decisions named for each
+EVIDENCE = 3  # decisions named for each, those that moved it most out of so many that were the least expected
+_TRIED = 10
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,10 @@ def changes(service: Service, loop: str, *, since: float, until: float) -> Chang
 
     The same settings, those in force at the end, are folded up to either end, so that what differs was learned and not
     set. Expectations are means over contexts of the period (or the latest before its end, where it has few). A period
-    ends before `until`. The cost is a fold from the last milestone before `since` up to `until`, two scorings of the
-    sample, and a scoring for each piece of evidence named.
+    ends before `until`. `rewards` counts the decisions of which people said something else than before.
+
+    The cost is a fold from the last milestone before `since` up to `until`, two scorings of the sample, and one of a
+    single candidate for each piece of evidence tried.
 
     Raises:
         Unknown: there was no such loop at the end.
@@ -102,15 +106,12 @@ def changes(service: Service, loop: str, *, since: float, until: float) -> Chang
     model = past.model(first, settings)
     ids = shown_most(model) if first else []
     before = sample.expected(model, ids, at=since)
-    was, about = (dict(model.ledger.told), _about(model)) if first else ({}, {})
+    was = _Known.of(model) if first else _Known({}, {})
     model = past.model(last, settings)
-    about |= _about(model)
     ids = list(dict.fromkeys([*shown_most(model), *ids]))
     now = sample.expected(model, ids, at=until)
-    told = {id: (was.get(id), model.ledger.told.get(id)) for id in {**was, **model.ledger.told}}
-    moved = {id: ends for id, ends in told.items() if ends[0] != ends[1]}
+    clues = _Clues(log, model, sample, until, was)
     found = _candidates(log, model, first, since, until, before, now)
-    clues = _Clues(log, model, sample, until, moved, about)
     named = {change.id for change in found[:MOVERS] if change.gained}
     return Changes(
         loop=loop,
@@ -118,7 +119,7 @@ def changes(service: Service, loop: str, *, since: float, until: float) -> Chang
         until=until,
         version=settings.version,
         seqs=(first, last),
-        rewards=len(moved),
+        rewards=clues.number,
         contexts=len(sample.contexts),
         candidates=[
             replace(change, evidence=clues.of(change.id, change.expected_before)) if change.id in named else change
@@ -128,9 +129,16 @@ def changes(service: Service, loop: str, *, since: float, until: float) -> Chang
     )
 
 
-def _about(model: Model) -> dict[str, str]:
-    """The candidate that each standing reward is about, by decision."""
-    return {id: claim.candidate for id, claim in model.ledger.influence.claims.items()}
+@dataclass(frozen=True)
+class _Known:
+    """What a model had been told of decisions, and what they had earned before any guard, by id."""
+
+    told: Mapping[str, Reward]
+    claims: Mapping[str, Claim]
+
+    @classmethod
+    def of(cls, model: Model) -> _Known:
+        return cls(dict(model.ledger.told), dict(model.ledger.influence.claims))
 
 
 def _sample(log: LearningLog, loop: str, settings: LoopSettings, first: int, last: int) -> Sample:
@@ -175,32 +183,47 @@ class _Clues:
         model: Model,
         sample: Sample,
         until: float,
-        moved: Mapping[str, tuple[Reward | None, Reward | None]],
-        about: Mapping[str, str],
+        was: _Known,
     ) -> None:
-        self._log, self._model, self._sample, self._until, self._moved = log, model, sample, until, moved
+        self._log, self._model, self._sample, self._until = log, model, sample, until
+        self._was, self._now = was, _Known.of(model)
         self._of: dict[str, list[str]] = {}
-        for id in moved:
-            if id in about:
-                self._of.setdefault(about[id], []).append(id)
+        # Where people said nothing new, only the guard on influence has made room: that is no evidence.
+        for id in {**was.claims, **self._now.claims}:
+            ends = was.claims.get(id), self._now.claims.get(id)
+            if ends[0] != ends[1]:
+                candidates = dict.fromkeys(claim.candidate for claim in ends if claim is not None)
+                for candidate in candidates:
+                    self._of.setdefault(candidate, []).append(id)
+        self.number = len({id for ids in self._of.values() for id in ids})
         # A copy to take rewards back from and give them again: the model stays as it is.
         self._learner = model.learner.clone() if model.learner.additive else None
 
     def of(self, candidate: str, expected: float | None) -> list[Evidence]:
-        """The decisions about a candidate whose new rewards are furthest from what was expected of it."""
+        """The decisions about a candidate whose new rewards moved it most.
+
+        Tried are those whose rewards are furthest from what was expected of it.
+        """
         middle = 0.5 if expected is None else expected
-        ids = sorted(self._of.get(candidate, ()), key=lambda id: -abs(self._push(id, middle)))[:EVIDENCE]
-        found = [self._evidence(candidate, id) for id in ids]
-        return sorted(found, key=lambda evidence: -abs(evidence.moved or 0.0))
+        ids = sorted(self._of.get(candidate, ()), key=lambda id: -abs(self._push(id, middle)))[:_TRIED]
+        if self._learner is not None:
+            there = self._mean(candidate)
+            moved = {id: self._moved(candidate, id, there) for id in ids}
+            ids.sort(key=lambda id: -abs(moved[id] or 0.0))
+            return [self._evidence(id, moved[id]) for id in ids[:EVIDENCE]]
+        return [self._evidence(id, None) for id in ids[:EVIDENCE]]
+
+    def _ends(self, id: str) -> tuple[Reward | None, Reward | None]:
+        """What the model held of a decision at either end."""
+        return self._was.told.get(id), self._now.told.get(id)
 
     def _push(self, id: str, expected: float) -> float:
-        was, now = (0.0 if r is None else r.weight * (r.value - expected) for r in self._moved[id])
+        was, now = (0.0 if r is None else r.weight * (r.value - expected) for r in self._ends(id))
         return now - was
 
-    def _evidence(self, candidate: str, id: str) -> Evidence:
-        decision = self._log.event(id)
-        assert decision is not None, "a decision that has earned something is in the log"
-        was, now = (None if r is None else (r.value, r.weight) for r in self._moved[id])
+    def _evidence(self, id: str, moved: float | None) -> Evidence:
+        decision = self._decision(id)
+        was, now = (None if r is None else (r.value, r.weight) for r in self._ends(id))
         outcomes = self._log.evidence(decision, upto=self._model.seq)
         return Evidence(
             decision_id=id,
@@ -209,7 +232,7 @@ class _Clues:
             expected=expected_then(decision),
             was=was,
             now=now,
-            moved=self._without(candidate, decision),
+            moved=moved,
             outcomes=[
                 {"event_id": event.id, "kind": event.kind, "at": event.at, **event.body}
                 for event in outcomes
@@ -217,16 +240,19 @@ class _Clues:
             ],
         )
 
-    def _without(self, candidate: str, decision: Event) -> float | None:
+    def _decision(self, id: str) -> Event:
+        decision = self._log.event(id)
+        assert decision is not None, "a decision that has earned something is in the log"
+        return decision
+
+    def _moved(self, candidate: str, id: str, there: float) -> float | None:
         """How much lower the expected reward of a candidate would be, had this decision's reward stayed as it was."""
-        if self._learner is None:
-            return None
-        was, now = self._moved[decision.id]
+        assert self._learner is not None, "asked of learners that can take back alone"
+        decision, (was, now) = self._decision(id), self._ends(id)
         try:
             context, chosen, offer = self._model.lesson(decision)
         except InvalidInput:
             return None
-        there = self._mean(candidate)
         self._learner.revise(context, chosen, old=now, new=was, at=decision.at, offer=offer)
         without = self._mean(candidate)
         self._learner.revise(context, chosen, old=was, new=now, at=decision.at, offer=offer)
