@@ -24,6 +24,7 @@ CONTEXTS = 24  # of a sample: the mean over them is off by about a fifth of how 
 MOST_CANDIDATES = 200
 # Learning so many rewards takes some tenths of a second: a milestone spares the next who looks back that.
 _WORTH_KEEPING = 400
+_STEP = 4_000  # events
 
 
 class Past:
@@ -35,16 +36,21 @@ class Past:
 
     def __init__(self, service: Service, loop: str) -> None:
         self.log, self.loop = service.log, loop
-        self._moments = Moments(service.log, loop, snapshots=Milestones(service.home, loop))
+        self._milestones = Milestones(service.home, loop)
+        self._moments = Moments(service.log, loop, snapshots=self._milestones)
 
     def model(self, seq: int, settings: LoopSettings) -> Model:
         """The model under these settings, folded up to a `seq` no earlier than the last asked for under them."""
         model = self._moments.model(settings)
         assert model.seq <= seq, "a model cannot be unfolded"
-        model.catch_up(seq)
-        if model.folded >= _WORTH_KEEPING:
-            model.drift.announce(self.log)
-            model.save()
+        if model.seq == 0 and (begun := self._milestones.before(settings.version, seq)):
+            model.catch_up(begun)
+        while model.seq < seq:
+            # In steps, so that whoever looks back to somewhere on the way finds a milestone there.
+            model.catch_up(min(seq, model.seq + _STEP))
+            if model.folded >= _WORTH_KEEPING:
+                model.drift.announce(self.log)
+                model.save()
         return model
 
 

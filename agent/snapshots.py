@@ -62,6 +62,10 @@ class Snapshots:
                 _log.warning("snapshot %s cannot be read (%s); folding from further back", path, error)
         return None
 
+    def before(self, version: str, upto: int) -> int:
+        """`seq` of the newest snapshot of this model version at or before `upto`; 0 where there is none."""
+        return next((seq for seq, _ in self._found(version) if seq <= upto), 0)
+
     def _found(self, version: str) -> list[tuple[int, Path]]:
         """What there is to begin from, the newest first."""
         return self._kept(version)

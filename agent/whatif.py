@@ -6,12 +6,11 @@ from typing import Any
 
 from agent.drift import DriftSettings
 from agent.log import Event
-from agent.model import Model
 from agent.moment import Moment
+from agent.past import Past
 from agent.safety import Slack, limits_of
 from agent.service import Service
 from agent.settings import LoopSettings
-from agent.snapshots import Milestones
 from policies.safety import limit
 
 
@@ -21,7 +20,7 @@ def what_if(service: Service, decision: Event, settings: LoopSettings) -> dict[s
     The context, and which candidates could be chosen, are as they were; limits (`floor`, `budget`, `conservative`, the
     widening after an alert) are those of the settings. A position of a slate is asked for with those above it as they
     were, as if these had taken nothing of a conservative loop's slack. For the decision's own settings the answer is
-    otherwise what was logged.
+    otherwise what was logged. The cost is a fold from the last milestone before the decision under these settings.
 
     Returns:
         `candidates`, and of each `probabilities`, `scores` (expected reward) and `deviation`; `model_version`,
@@ -33,7 +32,7 @@ def what_if(service: Service, decision: Event, settings: LoopSettings) -> dict[s
         Unknown: the log does not hold one of the candidates.
     """
     loop, body = decision.loop or "", decision.body
-    model = Model(service.log, loop, snapshots=Milestones(service.home, loop), settings=settings)
+    model = Past(service, loop).model(body["model_seq"], settings)
     moment = Moment.of(decision, service.log, model)
     scores = moment.scores()
     probabilities = model.learner.distribution(scores, body["eligible"])
