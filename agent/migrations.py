@@ -163,6 +163,15 @@ def m008_heard(db: Database) -> None:
 
 
 @migrations()
+def m009_choices(db: Database) -> None:
+    """What was chosen by which model version and when: counting must not read every decision whole."""
+    db.execute(
+        "create index events_choice on events (loop, json_extract(body, '$.model_version'), "
+        "json_extract(body, '$.chosen'), at) where kind = 'decision'"
+    )
+
+
+@migrations()
 def m010_views(db: Database) -> None:
     """What people look for who open the file with Datasette or `sqlite3`: the bodies of events as columns."""
     address = "seq, id, datetime(at, 'unixepoch') as time, loop, conversation, turn, decision"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.annotations import annotated
@@ -18,9 +18,10 @@ from agent.log import REVOCABLE, Appended, Event, LearningLog
 from agent.redaction import redact
 from agent.rewards import signal as signal_named
 from agent.rewards import taken_back
+from agent.standing import PREFIX as STANDING
 
 # Ids that events of other kinds are given, so that repeating them is harmless: an outcome may not take one.
-_OUR_IDS = ("activated:", "alert:", "candidate:", EXPIRED, "message:", "observed:", "revoked:")
+_OUR_IDS = ("activated:", "alert:", "candidate:", EXPIRED, "message:", "observed:", "revoked:", STANDING)
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,10 @@ class Reports:
             InvalidInput: no such annotation, or a value that it does not take.
         """
         body, at = {"what": what, "value": annotated(what, value), "who": who}, self._clock()
-        self.log.append([Event(id, "annotation", at, body=body, **{c: key}) for id, (c, key) in places.items()])
+        events = [Event(id, "annotation", at, body=body) for id in places]
+        self.log.append(
+            [replace(event, **{column: key}) for event, (column, key) in zip(events, places.values(), strict=True)]
+        )  # type: ignore[arg-type]
 
     def revoke_all(self, event_ids: Sequence[str], *, who: str, why: str = "") -> None:
         """Take back many annotations, in one transaction; what is taken back already stays so.
