@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from agent.annotations import annotated
@@ -206,10 +206,19 @@ class Reports:
             InvalidInput: no such annotation, or a value that it does not take.
         """
         body, at = {"what": what, "value": annotated(what, value), "who": who}, self._clock()
-        events = [Event(id, "annotation", at, body=body) for id in places]
         self.log.append(
-            [replace(event, **{column: key}) for event, (column, key) in zip(events, places.values(), strict=True)]
-        )  # type: ignore[arg-type]
+            [
+                Event(
+                    id,
+                    "annotation",
+                    at,
+                    conversation=key if column == "conversation" else None,
+                    decision=key if column == "decision" else None,
+                    body=body,
+                )
+                for id, (column, key) in places.items()
+            ]
+        )
 
     def revoke_all(self, event_ids: Sequence[str], *, who: str, why: str = "") -> None:
         """Take back many annotations, in one transaction; what is taken back already stays so.
