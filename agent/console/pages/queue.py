@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Form, Path, Query, Request
@@ -16,10 +18,12 @@ from agent.console.language import N_
 from agent.console.language import gettext as _
 from agent.console.notices import tell
 from agent.console.rendering import render
-from agent.review.conversations import conversation
+from agent.database import Row
+from agent.review.conversations import conversation, place_of
 from agent.review.queue import PARTS, agreements, progress, upcoming
 from agent.review.thread import thread
 from agent.rewards import signal
+from agent.service import Service
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require("viewer"))])
 #: what the parts of the queue are called, and why one would look there.
@@ -86,7 +90,8 @@ def item(request: Request, key: Key, part: Part = "useful", before: str = "") ->
         reasons=items[place].reasons if place >= 0 else [],
         item_part=items[place].part if place >= 0 else part,
         given=_given(found.annotations),
-        signals={o["signal"]: signal(o["signal"]) for turn in found.turns for o in (*turn.outcomes, *found.outcomes)},
+        correctable={o["id"]: _correctable(service_of(request), o) for turn in found.turns for o in turn.outcomes}
+        | {o["id"]: _correctable(service_of(request), o) for o in found.outcomes},
         progress=progress(index, who),
         following=_item(keys[place + 1], part, key) if place + 1 < len(keys) else None,
         preceding=_item(keys[place - 1], part) if place > 0 else _item(before, part) if before else None,
@@ -135,13 +140,23 @@ def undo(request: Request, event: Text, key: Text, part: Text = "useful") -> Res
 
 
 def _note(request: Request, key: str, what: str, value: str | bool) -> str:
-    conversation(index_of(request), key)
-    return service_of(request).annotate(what, value, who=visitor_of(request).name, conversation=key).event_id
+    column, name = place_of(conversation(index_of(request), key)["key"])
+    return service_of(request).annotate(what, value, who=visitor_of(request).name, **{column: name}).event_id
 
 
-def _given(annotations: object) -> dict[str, str]:
+def _correctable(service: Service, outcome: Row) -> dict[str, Any] | None:
+    """What a form needs that corrects an outcome; None where there is nothing to correct."""
+    kind = signal(outcome["signal"])
+    if not outcome["standing"] or math.isinf(kind.best):
+        return None
+    low, high = sorted((kind.worst, kind.best))
+    event = service.log.event(outcome["id"])
+    seen = [] if event is None else [change.id for change in service.changes(event)]
+    return {"low": low, "high": high, "step": 1 if kind.whole_numbers else "any", "seen": " ".join(seen)}
+
+
+def _given(annotations: Sequence[Row]) -> dict[str, str]:
     """The verdict of each reviewer as it stands."""
-    assert isinstance(annotations, list)
     return {row["who"]: row["value"] for row in annotations if row["what"] == "reviewed" and row["standing"]}
 
 
