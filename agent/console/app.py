@@ -29,6 +29,7 @@ from agent.errors import (
     RejoinderError,
     Unknown,
 )
+from agent.review.bulk import Bulks
 from agent.review.index import ReviewIndex
 from agent.service import Service
 
@@ -80,6 +81,7 @@ def create_app(
     app = FastAPI(title="Rejoinder", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service = service
     app.state.index = ReviewIndex(service.log, service.home)
+    app.state.bulks = Bulks(service, app.state.index)
     app.state.loading = health.Loading()
     app.state.simulated = lambda: False  # whether the log is a demo's
     app.state.door = door or Door(service.home)

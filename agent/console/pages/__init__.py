@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from agent.console.pages import account, decisions, languages, people
+from agent.console.pages import account, bulk, conversation, conversations, decisions, languages, people, undo
 
 ROUTERS = (
+    bulk.router,
+    conversations.router,  # before those of one conversation, which take any name
+    conversation.router,
+    undo.router,
     decisions.router,
     people.router,
     account.router,
