@@ -31,6 +31,7 @@ from agent.review.filters import Filter
 from agent.review.thread import thread
 
 LIKELIEST = 5  # candidates shown before the rest, which opens on demand
+_RIGHT = {"form": "", "event": "", "error": ""}  # nothing was refused
 _STATUS: dict[type[InvalidInput], int] = {Unknown: 404, Conflict: 409, NoneEligible: 409}
 router = APIRouter(include_in_schema=False)
 Viewer = Annotated[Visitor, Depends(require("viewer"))]
@@ -56,7 +57,7 @@ def turn(request: Request, _visitor: Viewer, key: Key, turn: EventId, query: str
         return RedirectResponse(_place(key, query, turn), 303)
     found = turns.turn_of(thread(index_of(request), key), turn)
     o = turns.opened(service_of(request), found)
-    return render(request, "conversations/turn.html", key=key, query=_short(query), o=o, wrong={}, **_words(request))
+    return render(request, "conversations/turn.html", key=key, query=_short(query), o=o, wrong=_RIGHT, **_words(request))
 
 
 @router.get("/decisions/{decision_id}/nearest")
@@ -231,7 +232,7 @@ def _page(
         whole=turns.told_of(service, sorted(whole, key=lambda event: event.seq)),
         said={turn.name: turns.words_of(service, turn) for turn in found.turns},
         history=turns.history(found),
-        wrong=wrong or {},
+        wrong={**_RIGHT, **(wrong or {})},
         to_list=address(asked.pairs(), sort=sort),
         earlier=f"{PATH}/{quote(before, safe='')}{query}" if before else None,
         later=f"{PATH}/{quote(after, safe='')}{query}" if after else None,
