@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 import policies
 from agent.access import limits
 from agent.access.door import Door
-from agent.console import access, api, health, pages, sections, suggest
+from agent.console import access, api, health, pages, review_api, sections, suggest
 from agent.console.files import Files
 from agent.console.guard import LARGEST_BODY, Guard
 from agent.console.language import N_, Language, gettext
@@ -86,7 +86,7 @@ def create_app(
     app.state.simulated = lambda: False  # whether the log is a demo's
     app.state.door = door or Door(service.home)
     app.state.limits = limits.Limits(api=rate)
-    for router in (api.router, suggest.router, health.router, *pages.ROUTERS):
+    for router in (api.router, review_api.router, suggest.router, health.router, *pages.ROUTERS):
         app.include_router(router)
     app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
     app.state.sections = sections.existing(app.routes)

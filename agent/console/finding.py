@@ -14,6 +14,7 @@ from agent.console.language import gettext as _
 from agent.review.conversations import SORTS, facets
 from agent.review.filters import KINDS, Filter
 from agent.review.index import ReviewIndex
+from agent.rewards import SIGNALS
 
 PATH = "/conversations"
 Pairs = Sequence[tuple[str, str]]
@@ -188,6 +189,16 @@ def worded(kind: str, value: str) -> str:
 def signal_named(name: str) -> str:
     """A signal as people say it."""
     return _(SIGNAL_NAMES[name]) if name in SIGNAL_NAMES else name
+
+
+def outcome_named(name: str, value: float) -> str:
+    """An outcome as people say it: thumbs down, 4 of a rating, handed over."""
+    signal = SIGNALS.get(name)
+    if name == "thumb":
+        return worded("outcome", "thumb good" if value > 0.0 else "thumb bad")
+    if signal is not None and signal.whole_numbers and abs(signal.best - signal.worst) == 1.0:
+        return signal_named(name) if value > 0.0 else _("%(signal)s: no") % {"signal": signal_named(name)}
+    return f"{signal_named(name)} {short(value)}"
 
 
 def options(index: ReviewIndex, pairs: Pairs) -> Mapping[str, list[tuple[str, str]]]:

@@ -30,7 +30,7 @@ from agent.review.conversations import beside, facets, place_of
 from agent.review.filters import Filter
 from agent.review.thread import thread
 
-LIKELIEST = 5  # candidates shown before the rest, which opens on demand
+LIKELIEST = 3  # candidates shown before the rest, which opens on demand
 _RIGHT = {"form": "", "event": "", "error": ""}  # nothing was refused
 _STATUS: dict[type[InvalidInput], int] = {Unknown: 404, Conflict: 409, NoneEligible: 409}
 router = APIRouter(include_in_schema=False)
@@ -245,7 +245,7 @@ def _page(
 
 def _words(request: Request) -> dict[str, Any]:
     return {
-        "named": finding.signal_named,
+        "named": finding.outcome_named,
         "noted": turns.noted,
         "choices": turns.choices,
         "likeliest": LIKELIEST,
