@@ -205,7 +205,11 @@ class Reports:
             InvalidInput: no such annotation, or a value that it does not take.
         """
         body, at = {"what": what, "value": annotated(what, value), "who": who}, self._clock()
-        self.log.append([Event(id, "annotation", at, body=body, **{c: key}) for id, (c, key) in places.items()])
+        events = []
+        for id, (column, key) in places.items():
+            conversation, decision = (key, None) if column == "conversation" else (None, key)
+            events.append(Event(id, "annotation", at, None, conversation, None, decision, body))
+        self.log.append(events)
 
     def revoke_all(self, event_ids: Sequence[str], *, who: str, why: str = "") -> None:
         """Take back many annotations, in one transaction; what is taken back already stays so.

@@ -141,7 +141,9 @@ def of_query(query: str) -> tuple[Filter, str]:
 def chips(asked: Filter, sort: str) -> list[Chip]:
     """The filters in force, each with the address without it."""
     pairs = asked.pairs()
-    return [Chip(_chip(name, value), address([p for p in pairs if p != (name, value)], sort=sort)) for name, value in pairs]
+    return [
+        Chip(_chip(name, value), address([p for p in pairs if p != (name, value)], sort=sort)) for name, value in pairs
+    ]
 
 
 def _chip(name: str, value: str) -> str:
@@ -155,19 +157,21 @@ def _chip(name: str, value: str) -> str:
     if name in ("from", "to"):
         value = written_day(_noon(value))
     elif name in _RANGES:
-        low, _dots, high = value.partition("..")
-        value = f"{_number(low)} – {_number(high)}" if low and high else f"≥ {_number(low)}" if low else f"≤ {_number(high)}"
+        value = _between(*value.split(".."))
     else:
         value = worded(name, value)
     return f"{_(NAMES[name])}: {value}"
 
 
+def _between(low: str, high: str) -> str:
+    low, high = (short(float(end)) if end else "" for end in (low, high))
+    if low and high:
+        return _("%(low)s to %(high)s") % {"low": low, "high": high}
+    return f"≥ {low}" if low else f"≤ {high}"
+
+
 def _noon(day: str) -> float:
     return datetime.fromisoformat(f"{day}T12:00").astimezone().timestamp()
-
-
-def _number(text: str) -> str:
-    return short(float(text))
 
 
 def worded(kind: str, value: str) -> str:
@@ -180,8 +184,10 @@ def worded(kind: str, value: str) -> str:
         return signal_named(value)
     if kind == "outcome":
         signal, _space, how = value.rpartition(" ")
-        return _("%(signal)s: good") % {"signal": signal_named(signal)} if how == "good" else (
-            _("%(signal)s: bad") % {"signal": signal_named(signal)}
+        return (
+            _("%(signal)s: good") % {"signal": signal_named(signal)}
+            if how == "good"
+            else (_("%(signal)s: bad") % {"signal": signal_named(signal)})
         )
     return value
 

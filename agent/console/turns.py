@@ -134,7 +134,9 @@ def words_of(service: Service, turn: Turn) -> Mapping[str, Sequence[str]]:
 
 def history(thread: Thread) -> list[Done]:
     """What people did to a conversation, the latest first."""
-    notes = {note["id"]: note for note in (*thread.annotations, *(n for turn in thread.turns for n in turn.annotations))}
+    notes = {
+        note["id"]: note for note in (*thread.annotations, *(n for turn in thread.turns for n in turn.annotations))
+    }
     told = {o["id"]: o for o in (*thread.outcomes, *(o for turn in thread.turns for o in turn.outcomes))}
     said: dict[str, str] = {}
     for change in thread.changes:

@@ -123,8 +123,10 @@ class Bulks:
     def _work(self, bulk: Bulk, work: Callable[[], None], *, again: bool = False) -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - a thread that dies goes unnoticed: whoever looks is told
-            bulk.trouble = str(error) if isinstance(error, RejoinderError) else "something went wrong; the log says what"
+        except Exception as error:
+            bulk.trouble = (
+                str(error) if isinstance(error, RejoinderError) else "something went wrong; the log says what"
+            )
             if again:
                 raise
             _log.warning("a bulk change: %s", error, exc_info=not isinstance(error, RejoinderError))

@@ -28,7 +28,9 @@ class Turn:
     @property
     def name(self) -> str:
         """What it is called in addresses."""
-        return self.id or (self.decisions[0]["id"] if self.decisions else f"seq{self.asked[0]['seq'] if self.asked else 0}")
+        return self.id or (
+            self.decisions[0]["id"] if self.decisions else f"seq{self.asked[0]['seq'] if self.asked else 0}"
+        )
 
 
 @dataclass(frozen=True)

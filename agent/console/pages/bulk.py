@@ -85,7 +85,7 @@ def undo(request: Request, visitor: Reviewer, bulk: Field = "", back: Address = 
 
 
 @router.get("/{bulk}")
-def progress(request: Request, visitor: Reviewer, bulk: str, back: str = PATH) -> HTMLResponse:
+def progress(request: Request, _visitor: Reviewer, bulk: str, back: str = PATH) -> HTMLResponse:
     """How far a bulk change is: a page, or the part of it that changes."""
     found = bulks_of(request).find(bulk)
     part = "conversations/progress.html" if "hx-request" in request.headers else "conversations/bulk.html"
@@ -105,5 +105,8 @@ def said(bulk: Bulk) -> str:
     """What was done to how many."""
     count = {"count": bulk.done}
     if bulk.undone:
-        return ngettext("Taken back of %(count)s conversation.", "Taken back of %(count)s conversations.", bulk.done) % count
+        return (
+            ngettext("Taken back of %(count)s conversation.", "Taken back of %(count)s conversations.", bulk.done)
+            % count
+        )
     return ngettext("%(count)s conversation is changed.", "%(count)s conversations are changed.", bulk.done) % count

@@ -43,7 +43,10 @@ Address = Annotated[str, Form(max_length=8_000)]
 
 @router.get(f"{PATH}/{{key}}")
 def conversation(
-    request: Request, _visitor: Viewer, key: Key, open: Annotated[str, Query(max_length=600)] = ""  # noqa: A002
+    request: Request,
+    _visitor: Viewer,
+    key: Key,
+    open: Annotated[str, Query(max_length=600)] = "",  # noqa: A002
 ) -> Response:
     """A conversation; the turn named by `open` is open."""
     pairs, sort = given(request.query_params.multi_items())
@@ -57,7 +60,9 @@ def turn(request: Request, _visitor: Viewer, key: Key, turn: EventId, query: str
         return RedirectResponse(_place(key, query, turn), 303)
     found = turns.turn_of(thread(index_of(request), key), turn)
     o = turns.opened(service_of(request), found)
-    return render(request, "conversations/turn.html", key=key, query=_short(query), o=o, wrong=_RIGHT, **_words(request))
+    return render(
+        request, "conversations/turn.html", key=key, query=_short(query), o=o, wrong=_RIGHT, **_words(request)
+    )
 
 
 @router.get("/decisions/{decision_id}/nearest")
@@ -95,7 +100,13 @@ def correct(
 
 @router.post(f"{PATH}/{{key}}/revoke")
 def revoke(
-    request: Request, visitor: Reviewer, key: Key, event: Text = "", why: Text = "", turn: Field = "", query: Address = ""
+    request: Request,
+    visitor: Reviewer,
+    key: Key,
+    event: Text = "",
+    why: Text = "",
+    turn: Field = "",
+    query: Address = "",
 ) -> Response:
     """Take an outcome back."""
     service = service_of(request)
@@ -121,12 +132,21 @@ def reward(
     """Say in the customer's place what a turn was worth."""
     service = service_of(request)
     found = turns.turn_of(thread(index_of(request), key), turn)
-    where = {"turn": found.id} if found.id else {"decision": found.decisions[0]["id"] if found.decisions else ""}
     about = [service.decision(row["id"]) for row in found.decisions]
+    alone = None if found.id or not about else about[0].id
 
     def change() -> str:
-        given = {"signal": "reward", "value": _number(value), "source": "console", "who": visitor.name, "why": why}
-        return service.record(**where, **given, event_id=once or None).event_id
+        given = service.record(
+            signal="reward",
+            value=_number(value),
+            turn=found.id,
+            decision=alone,
+            source="console",
+            event_id=once or None,
+            who=visitor.name,
+            why=why,
+        )
+        return given.event_id
 
     typed = {"form": "reward", "value": value, "why": why}
     return _changed(request, key, turn, query, _("Reward given."), about, change, typed)
@@ -193,7 +213,7 @@ def _changed(
     change: Callable[[], str],
     typed: Mapping[str, str],
 ) -> Response:
-    """Make a change of feedback, and say on the turn's page what it did; or why it was not made, with what was typed."""
+    """Make a change of feedback, and say on the turn's page what it did; or why not, with what was typed."""
     try:
         event, effects = measured(service_of(request), about, change)
     except InvalidInput as error:
@@ -211,7 +231,13 @@ def _refused(
 
 
 def _page(
-    request: Request, key: str, query: str, *, opened: str = "", status: int = 200, wrong: Mapping[str, str] | None = None
+    request: Request,
+    key: str,
+    query: str,
+    *,
+    opened: str = "",
+    status: int = 200,
+    wrong: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
     service, index = service_of(request), index_of(request)
     found = thread(index, key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -31,7 +31,20 @@ ROWS = 25
 # The fields that always show; the others stand behind "More filters".
 SHOWN, HIDDEN = (
     ("channel", "outcome", "was"),
-    ("intent", "reply", "loop", "said", "signal", "language", "hour", "tag", "verdict", "reviewer", "assigned", "version"),
+    (
+        "intent",
+        "reply",
+        "loop",
+        "said",
+        "signal",
+        "language",
+        "hour",
+        "tag",
+        "verdict",
+        "reviewer",
+        "assigned",
+        "version",
+    ),
 )
 router = APIRouter(prefix=PATH, include_in_schema=False)
 Viewer = Annotated[Visitor, Depends(require("viewer"))]
@@ -44,15 +57,15 @@ def conversations(request: Request, visitor: Viewer, before: Cursor = None, afte
     """A page of the conversations that the address asks for."""
     asked_for = request.query_params.multi_items()
     pairs, sort = given(asked_for)
-    beside = {"before": before, "after": None if before else after}
-    here = address(pairs, sort=sort, **beside)
-    if request.url.query and here != f"{PATH}?{request.url.query}" and not _same(asked_for, pairs, sort, beside):
+    after = None if before else after
+    here = address(pairs, sort=sort, before=before, after=after)
+    if request.url.query and here != f"{PATH}?{request.url.query}" and not _same(asked_for, pairs, sort, before, after):
         return RedirectResponse(here, 303)  # what a form sends, said shortly: an address to keep and to share
     index, trouble, status, asked = index_of(request), "", 200, Filter()
     try:
         asked = Filter.of(pairs)
         pairs = asked.pairs()
-        found = page(index, asked, sort=sort, limit=ROWS, before=beside["before"], after=beside["after"])
+        found = page(index, asked, sort=sort, limit=ROWS, before=before, after=after)
         number = count(index, asked)
     except InvalidInput as error:
         found, number, trouble, status = Page([], None, None), 0, str(error), 422
@@ -80,14 +93,13 @@ def conversations(request: Request, visitor: Viewer, before: Cursor = None, afte
     )
 
 
-def _same(asked_for: finding.Pairs, pairs: finding.Pairs, sort: str, beside: dict[str, str | None]) -> bool:
+def _same(asked_for: finding.Pairs, pairs: finding.Pairs, sort: str, before: str | None, after: str | None) -> bool:
     """Whether an address says nothing but what it would say in short."""
-    rest = [(name, value) for name, value in beside.items() if value]
-    short = [*pairs, *([("sort", sort)] if sort != "latest" else []), *rest]
-    return sorted(asked_for) == sorted(short)
+    rest = [("before", before or ""), ("after", after or ""), ("sort", "" if sort == "latest" else sort)]
+    return sorted(asked_for) == sorted([*pairs, *((name, value) for name, value in rest if value)])
 
 
-def _words() -> dict[str, object]:
+def _words() -> dict[str, Any]:
     return {
         "shown": SHOWN,
         "hidden": HIDDEN,
@@ -139,5 +151,6 @@ def remove_view(request: Request, visitor: Viewer, id: Annotated[int, Form(ge=0,
     """Forget a view of one's own."""
     view = door_of(request).views.remove(visitor.name, id)
     said = _("The view “%(name)s” is removed.") % {"name": view.name}
-    again = {"name": view.name, "query": view.query, **({"shared": "true"} if view.shared else {})}
-    return tell(RedirectResponse(PATH, 303), said, undo=f"{PATH}/views", **again)
+    shared = "true" if view.shared else "false"
+    back = RedirectResponse(PATH, 303)
+    return tell(back, said, undo=f"{PATH}/views", name=view.name, query=view.query, shared=shared)

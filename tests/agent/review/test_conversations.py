@@ -1,4 +1,4 @@
-"""Finding conversations: every filter as an address, every page of every order, and what is done to all that is found."""
+"""Finding conversations: every filter as an address, every page of every order, and changes to all that is found."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def _situation(n: int) -> Any:
 
     channel = ("web", "mail", None)[n % 3]
     text = f"where is parcel {n}" if n % 4 else f"the {n}th of “crème brûlée” & co"
-    return Situation([text], f"c{n}", f"p{n}", f"m{n}", channel, {"intent:track": 0.9, f"language:{'en' if n % 2 else 'de'}": 1.0})
+    return Situation(
+        [text], f"c{n}", f"p{n}", f"m{n}", channel, {"intent:track": 0.9, f"language:{'en' if n % 2 else 'de'}": 1.0}
+    )
 
 
 def _hashed(history: History, n: int) -> str:
@@ -74,17 +76,22 @@ def test_a_filter_is_what_its_pairs_say(asked: Filter) -> None:
     assert Filter.of(asked.pairs()) == asked
 
 
-@given(st.lists(st.tuples(st.sampled_from([*KINDS, "q", "when", "from", "to", "not", "reward", "uncertainty", "x"]), ANYTHING)))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([*KINDS, "q", "when", "from", "to", "not", "reward", "uncertainty", "x"]), ANYTHING)
+    )
+)
 def test_whatever_an_address_says_is_a_filter_or_refused_by_name(pairs: list[tuple[str, str]]) -> None:
+    trouble, asked = "", Filter()
     try:
         asked = Filter.of(pairs)
     except InvalidInput as error:
-        assert str(error).split(":")[0] in dict(pairs)
-    else:
-        assert Filter.of(asked.pairs()) == asked
+        trouble = str(error)
+    assert not trouble or trouble.split(":")[0] in dict(pairs)
+    assert Filter.of(asked.pairs()) == asked
 
 
-@given(ANYTHING | st.text(alphabet='"*^-+():{}[]andorNEAR_ \'\\\x00é½', max_size=30))
+@given(ANYTHING | st.text(alphabet="\"*^-+():{}[]andorNEAR_ '\\\x00é½", max_size=30))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_that_is_looked_for_is_an_error(index: ReviewIndex, text: str) -> None:
     asked = Filter(q=text)
@@ -112,32 +119,38 @@ def test_words_are_found_with_or_without_accents_and_as_far_as_typed(index: Revi
     limit=st.integers(1, 25),
 )  # fmt: skip
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_pages_give_each_conversation_once_there_and_back(index: ReviewIndex, sort: str, asked: Any, limit: int) -> None:
-    filter = Filter.of(asked)
+def test_pages_give_each_conversation_once_there_and_back(
+    index: ReviewIndex, sort: str, asked: Any, limit: int
+) -> None:
+    found = Filter.of(asked)
     column, falling = SORTS[sort]
-    pages = [page(index, filter, sort=sort, limit=limit)]
+    pages = [page(index, found, sort=sort, limit=limit)]
     assert pages[0].newer is None
     while pages[-1].older:
-        pages.append(page(index, filter, sort=sort, limit=limit, after=pages[-1].older))
+        pages.append(page(index, found, sort=sort, limit=limit, after=pages[-1].older))
     walked = [row["key"] for one in pages for row in one.rows]
     assert len(walked) == len(set(walked))
     order = [(row[column], row["id"]) for one in pages for row in one.rows]
     assert order == sorted(order, reverse=falling)
-    everything = set(keys(index, filter, size=7))
-    without = [row for row in index.rows("select * from conversations") if row["key"] in everything and row[column] is None]
+    everything = set(keys(index, found, size=7))
+    without = [
+        row for row in index.rows("select * from conversations") if row["key"] in everything and row[column] is None
+    ]
     assert set(walked) == everything - {row["key"] for row in without}
-    assert count(index, filter) == len(everything)
+    assert count(index, found) == len(everything)
     back = [pages[-1]]
     while back[-1].newer:
-        back.append(page(index, filter, sort=sort, limit=limit, before=back[-1].newer))
+        back.append(page(index, found, sort=sort, limit=limit, before=back[-1].newer))
     assert sorted(row["key"] for one in back for row in one.rows) == sorted(walked)
     for one, key in zip(pages[0].rows, [*walked[1:], None], strict=False):
-        assert beside(index, filter, one, sort=sort)[1] == key
+        assert beside(index, found, one, sort=sort)[1] == key
     for one, key in zip(pages[0].rows, [None, *walked], strict=False):
-        assert beside(index, filter, one, sort=sort)[0] == key
+        assert beside(index, found, one, sort=sort)[0] == key
 
 
-@pytest.mark.parametrize("cursor", ["", ":", "1", "x:1", "1:x", "nan:1", "inf:1", "1:99999999999999999999999", "1:-1", "1:²"])
+@pytest.mark.parametrize(
+    "cursor", ["", ":", "1", "x:1", "1:x", "nan:1", "inf:1", "1:99999999999999999999999", "1:-1", "1:²"]
+)
 def test_a_page_begins_nowhere_else(index: ReviewIndex, cursor: str) -> None:
     with pytest.raises(InvalidInput, match="a page begins"):
         page(index, Filter(), after=cursor)
@@ -204,24 +217,26 @@ def test_a_note_on_many_is_taken_back_as_one(history: History, index: ReviewInde
             other.note(what, value, [], who="Ida", total=0)
 
 
+def _wait() -> None:
+    for running in threading.enumerate():
+        if running.name.startswith("rejoinder-bulk"):
+            running.join(30)
+
+
 def test_a_note_on_very_many_goes_on_in_the_background(history: History, index: ReviewIndex) -> None:
     bulks = Bulks(history.service, index)
     key = next(keys(index, Filter()))
     made = bulks.note("flag", True, (key for _ in range(AT_ONCE + 1)), who="Ida", total=AT_ONCE + 1)
-    for thread_ in threading.enumerate():
-        if thread_.name.startswith("rejoinder-bulk"):
-            thread_.join(30)
+    _wait()
     assert (made.done, made.over, made.trouble) == (AT_ONCE + 1, True, "")
     index.catch_up()
     assert thread(index, key).row["flagged"] == 1
     undone = bulks.undo(made.id, who="Ida")
-    for thread_ in threading.enumerate():
-        if thread_.name.startswith("rejoinder-bulk"):
-            thread_.join(30)
+    _wait()
     assert undone.over
     index.catch_up()
     assert thread(index, key).row["flagged"] == 0
-    assert len(thread(index, key).gone) == AT_ONCE + 1
+    assert len([id for id in thread(index, key).gone if made.id in id]) == AT_ONCE + 1
 
 
 def test_a_decision_of_no_conversation_can_be_noted_too(history: History, index: ReviewIndex) -> None:
