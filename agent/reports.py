@@ -206,19 +206,11 @@ class Reports:
             InvalidInput: no such annotation, or a value that it does not take.
         """
         body, at = {"what": what, "value": annotated(what, value), "who": who}, self._clock()
-        self.log.append(
-            [
-                Event(
-                    id,
-                    "annotation",
-                    at,
-                    conversation=key if column == "conversation" else None,
-                    decision=key if column == "decision" else None,
-                    body=body,
-                )
-                for id, (column, key) in places.items()
-            ]
-        )
+        events = []
+        for id, (column, key) in places.items():
+            conversation, decision = (key, None) if column == "conversation" else (None, key)
+            events.append(Event(id, "annotation", at, None, conversation, None, decision, body))
+        self.log.append(events)
 
     def revoke_all(self, event_ids: Sequence[str], *, who: str, why: str = "") -> None:
         """Take back many annotations, in one transaction; what is taken back already stays so.

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 import policies
 from agent.access import limits
 from agent.access.door import Door
-from agent.console import access, api, health, pages, sections, suggest
+from agent.console import access, api, health, pages, review_api, sections, suggest
 from agent.console.files import Files
 from agent.console.guard import LARGEST_BODY, Guard
 from agent.console.language import N_, Language, gettext
@@ -29,6 +29,7 @@ from agent.errors import (
     RejoinderError,
     Unknown,
 )
+from agent.review.bulk import Bulks
 from agent.review.index import ReviewIndex
 from agent.service import Service
 
@@ -80,11 +81,12 @@ def create_app(
     app = FastAPI(title="Rejoinder", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service = service
     app.state.index = ReviewIndex(service.log, service.home)
+    app.state.bulks = Bulks(service, app.state.index)
     app.state.loading = health.Loading()
     app.state.door = door or Door(service.home)
     app.state.limits = limits.Limits(api=rate)
     app.state.simulated = lambda: False  # whether the log is a demo's
-    for router in (api.router, suggest.router, health.router, *pages.ROUTERS):
+    for router in (api.router, review_api.router, suggest.router, health.router, *pages.ROUTERS):
         app.include_router(router)
     app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
     app.state.sections = sections.existing(app.routes)

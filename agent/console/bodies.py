@@ -234,6 +234,16 @@ class CorrectionBody(_Body):
     why: StrictStr = ""
 
 
+class AnnotationBody(_Body):
+    """What a reviewer notes about a conversation, or about a turn of it (as the log names it)."""
+
+    what: Id
+    value: StrictBool | StrictStr | None = None
+    turn_id: Id | None = None
+    event_id: Id | None = None
+    who: Id
+
+
 class MarkBody(_Body):
     """A state for a candidate, or whether its words are approved."""
 

@@ -36,6 +36,9 @@ API = {
     "POST /v1/decisions/{decision_id}/observe": "decide",
     "POST /v1/outcomes": "decide",
     "PATCH /v1/outcomes/{event_id}": "review",
+    "GET /v1/conversations": "read",
+    "GET /v1/conversations/{key}": "read",
+    "POST /v1/conversations/{key}/annotations": "review",
     "DELETE /v1/outcomes/{event_id}": "review",
     "GET /v1/loops": "read",
     "POST /v1/loops/{loop}": "admin",
@@ -46,9 +49,9 @@ API = {
     "GET /v1/openapi.json": "read",
     "GET /metrics": "read",
 }
-# What is for everybody, and what everybody may change who may look: their own account.
+# What is for everybody, and what everybody may change who may look: their own account and views.
 PUBLIC = {"GET /login", "POST /login", "POST /language", "GET /healthz"}
-OWN = {"POST /logout", "POST /account/password"}
+OWN = {"POST /logout", "POST /account/password", "POST /conversations/views", "POST /conversations/views/remove"}
 INJECTIONS = [
     "' or '1'='1",
     '" or 1=1 --',
@@ -126,7 +129,7 @@ def routes(app: FastAPI) -> dict[str, APIRoute]:
 def call(client: TestClient, name: str) -> Response:
     """Call a route with nothing in its body, and names of nothing in its path."""
     method, _, path = name.partition(" ")
-    for place in ("{decision_id}", "{event_id}", "{candidate:path}"):
+    for place in ("{decision_id}", "{event_id}", "{candidate:path}", "{key}", "{turn}", "{bulk}"):
         path = path.replace(place, "nothing")
     path = path.replace("{loop}", "replies")
     assert "{" not in path, f"{name}: say here what stands in its path"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from agent.console.pages import account, decisions, languages, people, queue
+from agent.console.pages import account, bulk, conversation, conversations, decisions, languages, people, queue, undo
 
 ROUTERS = (
+    bulk.router,
+    conversations.router,  # before those of one conversation, which take any name
+    conversation.router,
+    undo.router,
     queue.router,
     decisions.router,
     account.router,
