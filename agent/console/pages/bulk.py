@@ -10,13 +10,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from agent.access.visitor import Visitor
 from agent.console import finding
-from agent.console.access import local_path, require
+from agent.console.access import require
 from agent.console.finding import PATH, address
 from agent.console.index import index_of
 from agent.console.language import N_, ngettext
 from agent.console.language import gettext as _
 from agent.console.notices import tell
 from agent.console.pages.account import Field
+from agent.console.pages.languages import local
 from agent.console.rendering import render
 from agent.errors import InvalidInput
 from agent.review.bulk import Bulk, Bulks
@@ -81,7 +82,7 @@ def change(
 @router.post("/undo")
 def undo(request: Request, visitor: Reviewer, bulk: Field = "", back: Address = PATH) -> Response:
     """Take a bulk change back."""
-    return _led(bulks_of(request).undo(bulk, who=visitor.name), local_path(back))
+    return _led(bulks_of(request).undo(bulk, who=visitor.name), local(back))
 
 
 @router.get("/{bulk}")
@@ -89,7 +90,7 @@ def progress(request: Request, _visitor: Reviewer, bulk: str, back: str = PATH) 
     """How far a bulk change is: a page, or the part of it that changes."""
     found = bulks_of(request).find(bulk)
     part = "conversations/progress.html" if "hx-request" in request.headers else "conversations/bulk.html"
-    return render(request, part, bulk=found, said=said(found), back=local_path(back))
+    return render(request, part, bulk=found, said=said(found), back=local(back))
 
 
 def _led(bulk: Bulk, back: str) -> Response:

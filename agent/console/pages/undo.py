@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from agent.access.visitor import Visitor
-from agent.console.access import local_path, require
+from agent.console.access import require
 from agent.console.api import service_of
 from agent.console.effects import measured, told
 from agent.console.language import gettext as _
@@ -31,7 +31,7 @@ def undo(request: Request, visitor: Reviewer, event: Field = "", why: Field = ""
     about = service.log.addressed(target) if target.kind != "annotation" else []
     revoked, effects = measured(service, about, lambda: service.revoke(event, who=visitor.name, why=why))
     said = " ".join(part for part in (_("Taken back."), told(effects)) if part)
-    back = local_path(back)
+    back = local(back)
     return tell(RedirectResponse(back, 303), said, undo="/undo", event=revoked.event_id, back=back)
 
 
@@ -45,5 +45,5 @@ def switch(
     service_of(request).mark(loop, id, state=state, who=visitor.name)
     said = _("The reply is switched off.") if state == "disabled" else _("The reply is switched on.")
     other = "enabled" if state == "disabled" else "disabled"
-    back = local_path(back)
+    back = local(back)
     return tell(RedirectResponse(back, 303), said, undo="/undo/reply", loop=loop, id=id, state=other, back=back)
