@@ -1,8 +1,6 @@
-"""Days: the sums of a day, made anew from its rows; what stood there before does not matter."""
+"""Days: how the sums of a day follow from its outcomes, decisions and conversations, in SQL."""
 
 from __future__ import annotations
-
-from agent.database import Connection
 
 # The outcomes of a day that stand, and what they are about: each with the loops, versions and intents of the decisions
 # at its address that came before it.
@@ -87,31 +85,5 @@ _CONVERSATIONS = """
     from counted join began using (id) group by 2, 3, 4, 5
 """
 
-
-def renew(db: Connection, day: int) -> None:
-    """Make a day's sums anew from its decisions, outcomes and conversations."""
-    for table in ("days", "signal_days", "intent_days", "conversation_days"):
-        db.execute(f"delete from {table} where day = ?", (day,))
-    _renew_rewards(db, day, "chosen")
-    _renew_rewards(db, day, "''")
-    for script in (_SIGNALS, _INTENTS, _CONVERSATIONS):
-        db.execute(script, {"day": day})
-
-
-def _renew_rewards(db: Connection, day: int, chosen: str) -> None:
-    keys = f"loop, coalesce(channel, '') as channel, coalesce(language, '') as language, model_version, {chosen} as c"
-    db.execute(
-        f"""
-        insert into days
-        select ?, loop, channel, language, model_version, c, sum(n), sum(live), sum(explored), sum(abstained),
-            sum(activated), sum(fed > 0), sum(fed), sum(w), sum(s), sum(s * s), sum(s * w), sum(w * w), sum(expected)
-        from (
-            select {keys}, count(*) as n, sum(live) as live, sum(explored and live) as explored,
-                sum(abstained) as abstained, sum(activated) as activated, count(reward) as fed,
-                coalesce(sum(case when reward is not null then weight end), 0.0) as w,
-                coalesce(sum(reward * weight), 0.0) as s, sum(expected) as expected
-            from decisions where day = ? group by loop, 2, 3, model_version, 5, conversation
-        ) group by loop, channel, language, model_version, c
-        """,
-        (day, day),
-    )
+#: what makes the sums of a `:day` anew, beside those of rewards.
+SCRIPTS = (_SIGNALS, _INTENTS, _CONVERSATIONS)

@@ -14,7 +14,7 @@ from typing import Any
 from agent.database import Connection, Database, Row
 from agent.errors import LogUnavailable
 from agent.log import LearningLog
-from agent.review import days
+from agent.review import sums
 from agent.review.fold import Batch
 from agent.review.schema import SCHEMA, VERSION
 
@@ -82,7 +82,7 @@ class ReviewIndex:
             with self._database.change(durable=False) as db:
                 # Another thread or process may have been faster.
                 if db.execute("delete from stale_days where day = ?", (row["day"],)).rowcount:
-                    days.renew(db, row["day"])
+                    sums.renew(db, row["day"])
         return most is None or len(stale) <= most
 
     @property

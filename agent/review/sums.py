@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, dataclass
 
-from agent.database import Row
+from agent.database import Connection, Row
+from agent.review.days import SCRIPTS
 
 _Z = 1.959964  # of a normal interval of 95 %
 
@@ -70,3 +71,32 @@ def wilson(share: float, size: float) -> tuple[float, float]:
     centre = (share + z2 / 2.0) / (1.0 + z2)
     half = _Z / (1.0 + z2) * math.sqrt(share * (1.0 - share) / size + z2 / (4.0 * size))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def renew(db: Connection, day: int) -> None:
+    """Make a day's sums anew from its decisions, outcomes and conversations."""
+    for table in ("days", "signal_days", "intent_days", "conversation_days"):
+        db.execute(f"delete from {table} where day = ?", (day,))
+    _renew_rewards(db, day, "chosen")
+    _renew_rewards(db, day, "''")
+    for script in SCRIPTS:
+        db.execute(script, {"day": day})
+
+
+def _renew_rewards(db: Connection, day: int, chosen: str) -> None:
+    keys = f"loop, coalesce(channel, '') as channel, coalesce(language, '') as language, model_version, {chosen} as c"
+    db.execute(
+        f"""
+        insert into days
+        select ?, loop, channel, language, model_version, c, sum(n), sum(live), sum(explored), sum(abstained),
+            sum(activated), sum(fed > 0), sum(fed), sum(w), sum(s), sum(s * s), sum(s * w), sum(w * w), sum(expected)
+        from (
+            select {keys}, count(*) as n, sum(live) as live, sum(explored and live) as explored,
+                sum(abstained) as abstained, sum(activated) as activated, count(reward) as fed,
+                coalesce(sum(case when reward is not null then weight end), 0.0) as w,
+                coalesce(sum(reward * weight), 0.0) as s, sum(expected) as expected
+            from decisions where day = ? group by loop, 2, 3, model_version, 5, conversation
+        ) group by loop, channel, language, model_version, c
+        """,
+        (day, day),
+    )
