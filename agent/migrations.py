@@ -160,3 +160,10 @@ def m008_heard(db: Database) -> None:
     """Which parcels hold what customers said: it is forgotten as soon as their other words."""
     db.execute("alter table parcels add column heard integer not null default 0")
     db.execute("update parcels set heard = 1 where state = 'heard'")
+
+
+@migrations()
+def m010_failed(db: Database) -> None:
+    """What channels failed to take in or to send, and when: what is well need not be read to find it."""
+    for table in ("deliveries", "parcels"):
+        db.execute(f"create index {table}_failed on {table} (channel, due) where state = 'failed'")

@@ -21,6 +21,7 @@ from agent.encoder import Encoder
 from agent.errors import Conflict, InvalidInput, Unknown
 from agent.expiry import expiries
 from agent.identity import Identity
+from agent.influence import Held
 from agent.log import Event, LearningLog
 from agent.model import Model
 from agent.redaction import redact
@@ -181,6 +182,11 @@ class Service(Editing):
         """How far each loop that this process has used is folded. Neither waits nor catches up."""
         used = [model for model in list(self._models.values()) if model.exists]
         return {m.loop: Fold(m.seq, m.credits, m.skipped, *m.ledger.influence.held) for m in used}
+
+    def bursts(self) -> dict[str, list[Held]]:
+        """The bursts of equal feedback that are damped in each loop that this process has used. Does not wait."""
+        used = [model for model in list(self._models.values()) if model.exists]
+        return {model.loop: model.ledger.influence.bursts() for model in used}
 
     def reply(self, loop: str, id: str, version: int) -> Reply | None:
         """A candidate's words as they were in a version, from the log alone; None if it holds no such version."""

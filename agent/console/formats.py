@@ -47,6 +47,11 @@ def slight(value: float) -> str:
     return _decimal(value, "+0.00;-0.00")
 
 
+def points(value: float) -> str:
+    """One decimal, with a sign: percentage points."""
+    return _decimal(value, "+0.0;-0.0")
+
+
 def short(value: float) -> str:
     """As many digits as tell it, at most six: 0.25, 3, 1e-09."""
     if value and not 1e-4 <= abs(value) < 1e6:
@@ -130,6 +135,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         plain,
         signed,
         slight,
+        points,
         short,
         percent,
         share,

@@ -58,8 +58,10 @@ def fall(now: Sums, before: Sums) -> float:
 
 
 def standing_out(chances: Mapping[K, float], *, level: float = 0.05) -> set[K]:
-    """Those of many comparisons that hold though there were many: at most a share `level` of such sets says anything
-    where nothing has moved (Holm 1979)."""
+    """Those of many comparisons that hold though there were many (Holm 1979).
+
+    Where nothing has moved, at most a share `level` of such sets says that anything has.
+    """
     found: set[K] = set()
     for place, (key, chance) in enumerate(sorted(chances.items(), key=lambda item: item[1])):
         if chance > level / (len(chances) - place):

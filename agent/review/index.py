@@ -7,7 +7,7 @@ a model does: events beyond the `seq` it has come to are folded in order, in tra
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,11 @@ class ReviewIndex:
         self._folding = threading.Lock()
         self._database = self._opened()
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+    def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
         """What a question finds."""
         return self._database.rows(sql, values)
 
-    def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+    def row(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
         """The first row that a question finds."""
         return self._database.row(sql, values)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.candidates import ABSTAIN
@@ -19,7 +19,7 @@ LEAST_HEARD = 5  # customers of whom one must have heard, before and now, to com
 
 @dataclass(frozen=True)
 class Scope:
-    """What is looked at: days from `first` to `last` (as `date.toordinal` counts), of one channel and so on, or of all."""
+    """What is looked at: days from `first` to `last`, as `date.toordinal` counts, of one channel and so on or of all."""
 
     first: int
     last: int
@@ -60,7 +60,7 @@ class Counts:
     confirmed: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
 _OF_DECISIONS = ("decisions", "live", "explored", "abstained", "activated")
@@ -250,8 +250,8 @@ def _intents(index: ReviewIndex, scope: Scope) -> dict[str, tuple[int, Sums]]:
 
 
 def by_hour(index: ReviewIndex, scope: Scope, *, midnight: float) -> dict[int, Figures]:
-    """The figures of each hour of a single day, counted from its midnight (unix seconds), by its rows as they are now."""
-    return _of_rows(index, scope, "cast((at - :midnight) / 3600 as integer)", midnight)
+    """The figures of each hour of a single day, counted from its midnight (unix seconds), by its rows as they are."""
+    return _of_rows(index, scope, "cast(({at} - :midnight) / 3600 as integer)", midnight)
 
 
 def of_day(index: ReviewIndex, scope: Scope) -> Figures:
@@ -287,21 +287,21 @@ def _of_rows(index: ReviewIndex, scope: Scope, slot: str, midnight: float) -> di
         select slot, sum(n) as decisions, sum(live) as live, sum(explored) as explored, sum(abstained) as abstained,
             sum(activated) as activated, {_FROM_EACH}
         from (
-            select {slot} as slot, {_EACH.format("case when reward is not null then weight end", "reward")},
-                sum(live) as live, sum(explored and live) as explored, sum(abstained) as abstained,
+            select {slot.format(at="at")} as slot,
+                {_EACH.format("case when reward is not null then weight end", "reward")}, sum(live) as live, sum(explored and live) as explored, sum(abstained) as abstained,
                 sum(activated) as activated
             from decisions where day = :day and {same} and :loop in ('', loop) and :version in ('', model_version)
-            group by 1, conversation, loop, model_version
+            group by 1, conversation, loop, model_version, channel, language
         ) group by slot"""
     told = f"""
         select slot, {_FROM_EACH} from (
-            select {slot.replace("at", "o.at")} as slot, {_EACH.format("1.0", "scaled")}
+            select {slot.format(at="o.at")} as slot, {_EACH.format("1.0", "scaled")}
             from outcomes o join conversations c on c.id = o.conversation
             where o.day = :day and standing and explicit and {same} and {_KNOWN.format("o.conversation", _AT)}
             group by 1, o.conversation
         ) group by slot"""
     began = f"""
-        select {slot.replace("at", "started")} as slot, count(*) as conversations, sum(turns) as turns,
+        select {slot.format(at="started")} as slot, count(*) as conversations, sum(turns) as turns,
             sum(exists (select 1 from outcomes o where o.conversation = c.id and standing and explicit)) as spoke,
             sum(handed_over) as handovers, sum(resolved is 'assumed') as assumed,
             sum(resolved is 'confirmed') as confirmed
@@ -320,7 +320,7 @@ def _of_rows(index: ReviewIndex, scope: Scope, slot: str, midnight: float) -> di
 
 
 def _where(scope: Scope, *, plain: Sequence[str] = ()) -> tuple[str, tuple[Any, ...]]:
-    """The condition on rows of sums. Columns that are `plain` hold no rows of all together: nothing is asked of them."""
+    """The condition on rows of sums. Of columns that are `plain` there are no rows of all together to ask for."""
     where, values = ["day between ? and ?"], list[Any]((scope.first, scope.last))
     for column, value in (("channel", scope.channel), ("language", scope.language)):
         if value:

@@ -8,7 +8,7 @@ mean is that of a ratio over clusters.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from agent.database import Connection, Row
 from agent.review.days import SCRIPTS
@@ -34,7 +34,7 @@ class Sums:
         return cls(*(row[name] or 0 for name in cls.__dataclass_fields__))
 
     def __add__(self, other: Sums) -> Sums:
-        return Sums(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Sums(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
     @property
     def mean(self) -> float | None:

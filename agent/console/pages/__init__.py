@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from agent.console.pages import account, decisions, languages, people
+from agent.console.pages import account, decisions, languages, overview, people
 
 ROUTERS = (
+    overview.router,
     decisions.router,
     people.router,
     account.router,
