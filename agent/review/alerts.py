@@ -127,15 +127,15 @@ def channels_down(index: ReviewIndex, *, now: float) -> list[Alert]:
     found, alive = [], 0
     for channel, days in sorted(seen.items()):
         last = max(days)
-        row = index.row("select max(at) as at from decisions where day = ? and channel = ?", (last, channel))
-        at = float(row["at"] or 0.0) if row else 0.0
+        latest = index.rows("select max(at) as at from decisions where day = ? and channel = ?", (last, channel))
+        at = float(latest[0]["at"] or 0.0)
         if now - at < _DAY:
             alive += 1
         elif all(last - back in days for back in range(_DAILY)):
             found.append(Alert("channel", channel, at=at, day=last))
     if len(found) > 1 and not alive:
-        latest = max(found, key=lambda alert: alert.at or 0.0)
-        return [Alert("silent", at=latest.at, day=latest.day)]
+        newest = max(found, key=lambda alert: alert.at or 0.0)
+        return [Alert("silent", at=newest.at, day=newest.day)]
     return found
 
 

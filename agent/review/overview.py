@@ -19,7 +19,7 @@ LEAST_HEARD = 5  # customers of whom one must have heard, before and now, to com
 
 @dataclass(frozen=True)
 class Scope:
-    """What is looked at: days from `first` to `last`, as `date.toordinal` counts, of one channel and so on or of all."""
+    """What is looked at: days from `first` to `last` (as `date.toordinal` counts), of a channel and so on or of all."""
 
     first: int
     last: int
@@ -288,7 +288,8 @@ def _of_rows(index: ReviewIndex, scope: Scope, slot: str, midnight: float) -> di
             sum(activated) as activated, {_FROM_EACH}
         from (
             select {slot.format(at="at")} as slot,
-                {_EACH.format("case when reward is not null then weight end", "reward")}, sum(live) as live, sum(explored and live) as explored, sum(abstained) as abstained,
+                {_EACH.format("case when reward is not null then weight end", "reward")},
+                sum(live) as live, sum(explored and live) as explored, sum(abstained) as abstained,
                 sum(activated) as activated
             from decisions where day = :day and {same} and :loop in ('', loop) and :version in ('', model_version)
             group by 1, conversation, loop, model_version, channel, language

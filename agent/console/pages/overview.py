@@ -128,7 +128,10 @@ class Tile:
 
 def _tiles(period: Period, parts: _Parts) -> list[Tile]:
     now, before = parts.now, parts.before
-    counts, to = now.counts, lambda *facets: period.conversations(None, None, *facets)
+    counts = now.counts
+
+    def to(*facets: tuple[str, str]) -> str:
+        return period.conversations(None, None, *facets)
 
     def mean(label: str, unit: str, ours: Sums, theirs: Sums, href: str) -> Tile:
         return Tile(label, ours.mean, unit, href, ours.interval, difference(ours, theirs))
