@@ -74,6 +74,7 @@ _STEPS: tuple[str, ...] = (
         unique (owner, name)
     );
     """,
+    "create index audit_at on audit (at, id);",
 )
 
 
