@@ -81,16 +81,16 @@ def create_app(
     app.state.service = service
     app.state.index = ReviewIndex(service.log, service.home)
     app.state.loading = health.Loading()
-    app.state.simulated = lambda: False  # whether the log is a demo's
     app.state.door = door or Door(service.home)
     app.state.limits = limits.Limits(api=rate)
+    app.state.simulated = lambda: False  # whether the log is a demo's
     for router in (api.router, suggest.router, health.router, *pages.ROUTERS):
         app.include_router(router)
     app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
     app.state.sections = sections.existing(app.routes)
     _lead_somewhere(app)
-    app.mount("/static", Files(directory=STATIC))
     access.check_routes(app)
+    app.mount("/static", Files(directory=STATIC))
     app.add_middleware(access.Access, door=app.state.door, limits=app.state.limits, refuse=_said)
     app.add_middleware(Language)
     app.add_middleware(Guard, hosts=frozenset(hosts), largest=largest)
@@ -147,7 +147,7 @@ def _line(errors: Iterable[dict[str, Any]]) -> str:
 
 
 def _said(request: Request, status: int, error: str, headers: dict[str, str] | None = None) -> Response:
-    """The error as a problem to a program, as a page to a person."""
+    """The error as a problem to a program, as a page to a person; who is nobody is sent to log in."""
     if status == HTTPStatus.UNAUTHORIZED:
         return access.unknown(request, error)
     if access.for_programs(request.url.path):

@@ -40,7 +40,7 @@ def render(
     given = {
         "visitor": visitor,
         "csrf": csrf,
-        "sections": request.app.state.sections,
+        "sections": request.app.state.sections if visitor else (),  # the log-in page leads nowhere
         "section": sections.current(request),
         "simulated": request.app.state.simulated(),
         "notice": notice,

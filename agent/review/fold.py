@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,11 +106,16 @@ class Batch:
     def _activated(self, event: Event) -> None:
         """Most decisions are activated before anybody has said anything: then there is nothing to reckon."""
         self._db.execute("update decisions set activated = 1 where id = ?", (event.decision,))
-        about = self._about(event)
-        if self._db.execute("select 1 from outcomes where conversation = ? limit 1", (about,)).fetchone():
-            self._touch(event)
-        elif about is not None:
-            self._conversations.add(about)
+        told = "decision = d.id or turn = d.turn or (decision is null and turn is null)"
+        row = self._db.execute(
+            f"select conversation, exists (select 1 from outcomes where conversation = d.conversation and ({told})) "
+            "from decisions d where id = ?",
+            (event.decision,),
+        ).fetchone()
+        if row is not None:
+            self._conversations.add(row[0])
+            if row[1]:
+                self._touch(event)
 
     def _annotation(self, event: Event) -> None:
         conversation = self._about(event)
@@ -197,7 +203,8 @@ class Batch:
         assert key is not None, "decisions and messages are of a conversation"
         known = self._known(key)
         if known is None:
-            known = int(self._db.execute("insert into conversations (key) values (?)", (key,)).lastrowid or 0)
+            row = (key, zlib.crc32(key.encode()))
+            known = int(self._db.execute("insert into conversations (key, lot) values (?, ?)", row).lastrowid or 0)
         self._conversations.add(known)
         return known
 

@@ -7,11 +7,11 @@ a model does: events beyond the `seq` it has come to are folded in order, in tra
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.database import Connection, Database, Row
+from agent.database import Connection, Database, Row, Values
 from agent.errors import LogUnavailable
 from agent.log import LearningLog
 from agent.review import sums
@@ -36,11 +36,11 @@ class ReviewIndex:
         self._folding = threading.Lock()
         self._database = self._opened()
 
-    def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
+    def rows(self, sql: str, values: Values = ()) -> list[Row]:
         """What a question finds."""
         return self._database.rows(sql, values)
 
-    def row(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
+    def row(self, sql: str, values: Values = ()) -> Row | None:
         """The first row that a question finds."""
         return self._database.row(sql, values)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 #: counts the versions: an index of another one is made again from the log.
-VERSION = 2
+VERSION = 3
 
 SCHEMA = """
 create table state (name text primary key, value) without rowid;
 
 -- One row a conversation; `key` is the log's name for it (a decision of no conversation has one to itself). What is
--- derived from its decisions, outcomes and annotations is written by `agent.review.summary`.
+-- derived from its decisions, outcomes and annotations is written by `agent.review.summary`. `lot` is drawn from
+-- the key: by it a few are picked at random.
 create table conversations (
     id integer primary key,
     key text not null unique,
@@ -26,7 +27,9 @@ create table conversations (
     worst real,
     uncertainty real,
     priority real not null default 0,
+    lot integer not null,
     handed_over integer not null default 0,
+    disagreeing integer not null default 0,
     resolved text,
     flagged integer not null default 0,
     verdict text,
@@ -38,6 +41,11 @@ create index conversations_reward on conversations (worst, id) where worst is no
 create index conversations_uncertainty on conversations (uncertainty, id);
 create index conversations_turns on conversations (turns, id);
 create index conversations_priority on conversations (priority, id) where priority > 0;
+create index conversations_lot on conversations (lot) where verdict is null;
+create index conversations_second on conversations (lot) where verdict is not null;
+create index conversations_disagreeing on conversations (id) where disagreeing;
+create index conversations_handed_over on conversations (id) where handed_over;
+create index conversations_assigned on conversations (assigned, id) where assigned is not null;
 
 create table decisions (
     seq integer primary key,
@@ -116,6 +124,7 @@ create table annotations (
     standing integer not null default 1
 );
 create index annotations_conversation on annotations (conversation);
+create index annotations_what on annotations (what, at);
 
 -- Everything that a person did: what the trail shows.
 create table actions (
@@ -132,6 +141,7 @@ create table actions (
 create index actions_at on actions (at, seq);
 create index actions_who on actions (who, at, seq);
 create index actions_kind on actions (kind, at, seq);
+create index actions_conversation on actions (conversation) where conversation is not null;
 
 -- What a conversation is found by, such as (`reply`, `utter_refund`): each filter is a stretch of one index.
 create table facets (id integer primary key, kind text not null, value text not null, unique (kind, value));

@@ -47,7 +47,7 @@ API = {
     "GET /metrics": "read",
 }
 # What is for everybody, and what everybody may change who may look: their own account.
-PUBLIC = {"GET /login", "POST /login", "GET /healthz"}
+PUBLIC = {"GET /login", "POST /login", "POST /language", "GET /healthz"}
 OWN = {"POST /logout", "POST /account/password"}
 INJECTIONS = [
     "' or '1'='1",
@@ -258,7 +258,7 @@ def test_a_session_ends_at_once_when_it_should(app: FastAPI, door: Door, clock: 
         lambda: setattr(clock, "now", clock.now + 3_600),
     ):
         client = logged_in(app, "reviewer")
-        assert client.get("/").status_code == 200
+        assert client.get("/account").status_code == 200
         end()
         assert client.get("/").headers["location"].startswith("/login")
         assert problem(client.patch("/v1/outcomes/nothing", json={"value": 1, "who": "x"}), 401)
@@ -628,7 +628,7 @@ def test_ones_own_password_is_changed_and_other_browsers_are_logged_out(app: Fas
     form = {"now": PASSWORD, "then": "another passphrase", "again": "another passphrase"}
     assert here.post("/account/password", data={**form, "again": "a slip"}).status_code == 422
     old = here.cookies["rejoinder_session"]
-    assert here.post("/account/password", data=form).headers["location"] == "/account?done=true"
+    assert here.post("/account/password", data=form).headers["location"] == "/account"
     assert here.cookies["rejoinder_session"] != old
     assert here.get("/account").status_code == 200
     assert there.get("/account").headers["location"].startswith("/login")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from agent.console.pages import account, decisions, languages, overview, people
+from agent.console.pages import account, decisions, languages, overview, people, queue
 
 ROUTERS = (
     overview.router,
+    queue.router,
     decisions.router,
-    people.router,
     account.router,
+    people.router,
     languages.router,
 )
