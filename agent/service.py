@@ -136,7 +136,7 @@ class Service(Versions, Editing):
 
     def bursts(self) -> dict[str, list[Held]]:
         """The bursts of equal feedback that are damped in each loop that this process has used. Does not wait."""
-        used = [model for model in list(self._models.values()) if model.exists]
+        used = [arms.used for arms in list(self._arms.values()) if arms.used.exists]
         return {model.loop: model.ledger.influence.bursts() for model in used}
 
     def reply(self, loop: str, id: str, version: int) -> Reply | None:
