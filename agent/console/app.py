@@ -21,6 +21,7 @@ from agent.console.guard import LARGEST_BODY, Guard
 from agent.console.language import N_, Language, gettext
 from agent.console.problems import Problem
 from agent.console.rendering import STATIC, render
+from agent.console.traffic import Counting, Traffic
 from agent.errors import (
     AccessUnavailable,
     Conflict,
@@ -82,6 +83,7 @@ def create_app(
     app.state.service = service
     app.state.index = ReviewIndex(service.log, service.home)
     app.state.loading = health.Loading()
+    app.state.traffic = Traffic()
     app.state.door = door or Door(service.home)
     app.state.limits = limits.Limits(api=rate)
     app.state.simulated = _simulated(service)
@@ -96,6 +98,7 @@ def create_app(
     app.add_middleware(access.Access, door=app.state.door, limits=app.state.limits, refuse=_said)
     app.add_middleware(Language)
     app.add_middleware(Guard, hosts=frozenset(hosts), largest=largest)
+    app.add_middleware(Counting, traffic=app.state.traffic)
     for error, _ in _STATUS:
         app.add_exception_handler(error, _known)
     app.add_exception_handler(RequestValidationError, _malformed)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Extra, Field, StrictBool, StrictInt, StrictStr, 
 from typing_extensions import Self
 
 from agent.candidates import Reply
+from agent.console.examples import EXAMPLES
 from agent.decision import Situation
 from agent.slates import MOST
 
@@ -69,6 +70,11 @@ else:
 class _Body(BaseModel):
     class Config:
         extra = Extra.forbid
+
+        @staticmethod
+        def schema_extra(schema: dict[str, Any], model: type[BaseModel]) -> None:
+            if model.__name__ in EXAMPLES:
+                schema["example"] = EXAMPLES[model.__name__]
 
     @classmethod
     def validate(cls, value: Any) -> Self:
@@ -140,17 +146,6 @@ class CandidateBody(_Body):
 class DecisionBody(_Body):
     """A choice to make in a loop. Candidates with words that the loop does not know are added to it."""
 
-    class Config:
-        schema_extra = {
-            "example": {
-                "loop": "replies",
-                "conversation": "c-1041",
-                "message_id": "m-7",
-                "context": {"text": "where is my parcel", "channel": "web", "features": {"intent:track_order": 0.93}},
-                "candidates": [{"id": "warm", "text": "I look it up for you."}, {"id": "brief", "text": "One moment."}],
-            }
-        }
-
     loop: Id
     context: ContextBody
     conversation: Id | None = None
@@ -212,11 +207,6 @@ class DecisionBody(_Body):
 class OutcomeBody(_Body):
     """A reaction to exactly one of a decision, a turn or a conversation."""
 
-    class Config:
-        schema_extra = {
-            "example": {"decision_id": "DECISION", "signal": "thumb", "value": 1, "event_id": "click-88213"}
-        }
-
     decision_id: Id | None = None
     turn_id: Id | None = None
     conversation: Id | None = None
@@ -237,11 +227,6 @@ class OutcomeBody(_Body):
 class ReplyBody(_Body):
     """What a person wrote to whom replies were suggested."""
 
-    class Config:
-        schema_extra = {
-            "example": {"text": "Your parcel arrives tomorrow.", "event_id": "sent-5112", "actor": "agent-12"}
-        }
-
     text: StrictStr = Field(max_length=20_000)
     event_id: Id | None = None
     actor: Id | None = None
@@ -250,9 +235,6 @@ class ReplyBody(_Body):
 class CorrectionBody(_Body):
     """A value in place of an outcome's."""
 
-    class Config:
-        schema_extra = {"example": {"value": 0, "who": "Ida", "why": "pressed by mistake"}}
-
     value: Number
     who: Id
     why: StrictStr = ""
@@ -260,9 +242,6 @@ class CorrectionBody(_Body):
 
 class MarkBody(_Body):
     """A state for a candidate, or whether its words are approved."""
-
-    class Config:
-        schema_extra = {"example": {"state": "blocked", "who": "Ida", "why": "the offer has ended"}}
 
     state: Id | None = None
     approved: StrictBool | None = None
@@ -273,23 +252,11 @@ class MarkBody(_Body):
 class ObservationBody(_Body):
     """What was used in a watched decision's place."""
 
-    class Config:
-        schema_extra = {"example": {"candidate": "brief"}}
-
     candidate: Id
 
 
 class LoopBody(_Body):
     """A loop's settings (those left out have their defaults) and candidates."""
-
-    class Config:
-        schema_extra = {
-            "example": {
-                "policy": "linucb",
-                "learner": {"alpha": 0.1},
-                "candidates": [{"id": "warm", "text": "I look it up for you."}, {"id": "brief", "text": "One moment."}],
-            }
-        }
 
     policy: Id | None = None
     learner: dict[str, Any] = Field(default_factory=dict)

@@ -80,7 +80,7 @@ class Reference:
 
 
 def reference(app: FastAPI, *, base: str) -> Reference:
-    """What an application's OpenAPI document says; `base` is the address that examples call, without a slash at the end."""
+    """What an application's OpenAPI document says; examples call the address `base`, which ends without a slash."""
     document = app.openapi()
     schemas: Mapping[str, Any] = document.get("components", {}).get("schemas", {})
     scopes = {(method, route.path_format): _scope(route) for route, method in _routes(app)}

@@ -30,8 +30,8 @@ def render(
 
     Beside the values given it has: `visitor` (agent.access.visitor.Visitor, or None), `csrf`, `csrf_field()`,
     `language`, `_`, `ngettext`, `sections` and `section` (the one the page is in: give another to say otherwise),
-    `simulated` (the log is a demo's), `indexed` (how much of the log is, while it is not), `notice` (what the last post said, once), `static(path)` and the filters of
-    `formats`.
+    `simulated` (the log is a demo's), `indexed` (how much of the log is, while it is not all), `notice` (what the last
+    post said, once), `static(path)` and the filters of `formats`.
     """
     fragment = "hx-request" in request.headers
     notice = None if fragment else notices.heard(request)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from agent.console.pages import account, decisions, languages, overview, people, queue
+from agent.console.pages import account, decisions, languages, operations, overview, people, queue
 
 ROUTERS = (
     overview.router,
     queue.router,
     decisions.router,
+    operations.router,
     account.router,
     people.router,
     languages.router,
