@@ -19,9 +19,9 @@ from agent.settings import LoopSettings
 from agent.standing import GOVERNING, standing_of
 from policies.types import Reward
 
-MOVERS = 12  # candidates, those that moved most, of which the evidence is looked for
+MOVERS = 10  # candidates, those that moved most, of which the evidence is looked for
 EVIDENCE = 3  # decisions named for each, those that moved it most out of so many that were the least expected
-_TRIED = 10
+_TRIED = 5
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,19 @@ def date(at: float) -> str:
     return said
 
 
+def tick(at: float, by: str = "day") -> str:
+    """A unix time beneath an axis of days or hours: 5 Mar, 14:00."""
+    if by == "hour":
+        return f"{moment(at):%H:%M}"
+    said: str = dates.format_skeleton("MMMd", moment(at), locale=locale())
+    return said
+
+
+def stamp(at: float, by: str = "day") -> str:
+    """The day, or the day and the hour, that a unix time begins."""
+    return f"{date(at)}, {tick(at, by)}" if by == "hour" else date(at)
+
+
 def iso(at: float) -> str:
     """A unix time for machines."""
     return moment(at).isoformat(timespec="seconds")
@@ -153,6 +166,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
         clock,
         day,
         date,
+        tick,
+        stamp,
         iso,
         ago,
         duration,

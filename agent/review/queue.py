@@ -22,6 +22,7 @@ from agent.review.summary import reasons
 #: which part of the queue one may work through.
 PARTS = ("useful", "dissatisfied", "disagreeing", "handed over", "uncertain", "new", "control", "second", "mine")
 _CONTROL, _NEW, _SECOND = 8, 5, 11  # of so many in the queue, one is of that part
+_TELLING = 0.3  # a weaker reason is not worth a word
 _RARE = 30  # conversations up to which a reply is new
 _WEEK, _QUARTER = 7 * 86_400.0, 90 * 86_400.0
 # Of each part, what must hold, and the order. All but "second" leave out what somebody has reviewed.
@@ -112,7 +113,11 @@ def _part(index: ReviewIndex, who: str, part: str, limit: int) -> list[Item]:
         if part != "second":
             condition += " and c.verdict is null"
     sql = f"select c.* from {source} where {condition} and {free} and {mine} order by {order} limit :limit"
-    return [Item(row, part, list(reasons(row))) for row in index.rows(sql, values)]
+    return [Item(row, part, _telling(row)) for row in index.rows(sql, values)]
+
+
+def _telling(row: Row) -> list[str]:
+    return [name for name, strength in reasons(row).items() if strength >= _TELLING]
 
 
 _NEW_ONES = (

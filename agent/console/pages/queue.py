@@ -152,7 +152,8 @@ def _correctable(service: Service, outcome: Row) -> dict[str, Any] | None:
     low, high = sorted((kind.worst, kind.best))
     event = service.log.event(outcome["id"])
     seen = [] if event is None else [change.id for change in service.changes(event)]
-    return {"low": low, "high": high, "step": 1 if kind.whole_numbers else "any", "seen": " ".join(seen)}
+    step = 1 if kind.whole_numbers else "any"
+    return {"low": low, "high": high, "step": step, "value": f"{outcome['value']:g}", "seen": " ".join(seen)}
 
 
 def _given(annotations: Sequence[Row]) -> dict[str, str]:
