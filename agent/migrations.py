@@ -196,3 +196,10 @@ def m010_views(db: Database) -> None:
         "json_extract(e.body, '$.deviation[' || c.key || ']') as deviation "
         "from events e, json_each(e.body, '$.candidates') c where e.kind = 'decision'"
     )
+
+
+@migrations()
+def m011_failed(db: Database) -> None:
+    """What channels failed to take in or to send, and when: what is well need not be read to find it."""
+    for table in ("deliveries", "parcels"):
+        db.execute(f"create index {table}_failed on {table} (channel, due) where state = 'failed'")

@@ -23,6 +23,7 @@ from agent.encoder import Encoder
 from agent.errors import Conflict, InvalidInput
 from agent.expiry import expiries
 from agent.identity import Identity
+from agent.influence import Held
 from agent.log import Event, LearningLog
 from agent.model import Model, context_of
 from agent.redaction import redact
@@ -132,6 +133,11 @@ class Service(Versions, Editing):
         """How far each loop that this process has used is folded. Neither waits nor catches up."""
         used = [arms.used for arms in list(self._arms.values()) if arms.used.exists]
         return {m.loop: Fold(m.seq, m.credits, m.skipped, *m.ledger.influence.held) for m in used}
+
+    def bursts(self) -> dict[str, list[Held]]:
+        """The bursts of equal feedback that are damped in each loop that this process has used. Does not wait."""
+        used = [arms.used for arms in list(self._arms.values()) if arms.used.exists]
+        return {model.loop: model.ledger.influence.bursts() for model in used}
 
     def reply(self, loop: str, id: str, version: int) -> Reply | None:
         """A candidate's words as they were in a version, from the log alone; None if it holds no such version."""

@@ -67,6 +67,7 @@ _STEPS: tuple[str, ...] = (
         unique (owner, name)
     );
     """,
+    "create index audit_at on audit (at, id);",
 )
 
 

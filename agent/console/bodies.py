@@ -10,6 +10,7 @@ from pydantic import BaseModel, Extra, Field, StrictBool, StrictInt, StrictStr, 
 from typing_extensions import Self
 
 from agent.candidates import Reply
+from agent.console.examples import EXAMPLES
 from agent.decision import Situation
 from agent.slates import MOST
 
@@ -69,6 +70,11 @@ else:
 class _Body(BaseModel):
     class Config:
         extra = Extra.forbid
+
+        @staticmethod
+        def schema_extra(schema: dict[str, Any], model: type[BaseModel]) -> None:
+            if model.__name__ in EXAMPLES:
+                schema["example"] = EXAMPLES[model.__name__]
 
     @classmethod
     def validate(cls, value: Any) -> Self:

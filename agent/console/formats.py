@@ -47,6 +47,21 @@ def slight(value: float) -> str:
     return _decimal(value, "+0.00;-0.00")
 
 
+def points(value: float) -> str:
+    """One decimal, with a sign: percentage points."""
+    return _decimal(value, "+0.0;-0.0")
+
+
+def bytes_(size: float) -> str:
+    """A size in the largest unit that it fills: 1.2 GB."""
+    unit, value = "B", float(size)
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1_000.0:
+            break
+        unit, value = larger, value / 1_000.0
+    return f"{number(value, 0 if unit == 'B' or value >= 100.0 else 1)}\N{NO-BREAK SPACE}{unit}"
+
+
 def short(value: float) -> str:
     """As many digits as tell it, at most six: 0.25, 3, 1e-09."""
     if value and not 1e-4 <= abs(value) < 1e6:
@@ -135,7 +150,7 @@ def _percent(share: float, digits: int) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    made.__name__: made
+    made.__name__.rstrip("_"): made
     for made in (
         number,
         compact,
@@ -143,6 +158,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
         plain,
         signed,
         slight,
+        points,
+        bytes_,
         short,
         percent,
         share,

@@ -24,6 +24,7 @@ router = APIRouter()
 # Whoever asks must be answered before giving up: a health check waits less for a busy log than a decision does.
 _BUSY_SECONDS = 0.5
 _LOAD_SECONDS = 1.0
+OK = "ok"
 
 
 @router.get("/healthz", dependencies=[Depends(anyone)])
@@ -32,6 +33,14 @@ def healthz(request: Request) -> JSONResponse:
 
     Who may not read is told no more than whether all is well.
     """
+    found = findings(request)
+    well = all(found[name] == OK for name in ("log", "encoder"))
+    told = found if visitor_of(request).allows("read") else {}
+    return JSONResponse({"ok": well, **told}, status_code=200 if well else 503)
+
+
+def findings(request: Request) -> dict[str, Any]:
+    """A word on the log and on the encoders (`OK`, or what is wrong), and the `seq` of the log's newest event."""
     service = service_of(request)
     found: dict[str, Any] = {}
     checks: dict[str, Callable[[], object]] = {
@@ -39,15 +48,14 @@ def healthz(request: Request) -> JSONResponse:
         "encoder": lambda: _loading_of(request).check(service),
     }
     said = {name: _said(check) for name, check in checks.items()}
-    well = all(word == "ok" for word in said.values())
-    told = {**said, "seq": found.get("seq")} if visitor_of(request).allows("read") else {}
-    return JSONResponse({"ok": well, **told}, status_code=200 if well else 503)
+    return {**said, "seq": found.get("seq")}
 
 
 @router.get("/metrics", dependencies=[Depends(require_scope("read"))])
 def metrics(request: Request) -> PlainTextResponse:
     """Counters and gauges in Prometheus' text format."""
-    text = "".join(f"{line}\n" for line in _metrics(service_of(request)))
+    lines = [*_metrics(service_of(request)), *_of_console(request)]
+    text = "".join(f"{line}\n" for line in lines)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
@@ -108,7 +116,7 @@ def _said(check: Callable[[], object]) -> str:
         check()
     except RejoinderError as error:
         return str(error)
-    return "ok"
+    return OK
 
 
 def _metrics(service: Service) -> Iterator[str]:
@@ -153,6 +161,23 @@ def _metrics(service: Service) -> Iterator[str]:
         "loop",
         [(loop, max(0, seq - fold.seq)) for loop, fold in folds],
     )
+
+
+def _of_console(request: Request) -> Iterator[str]:
+    index, traffic = request.app.state.index, request.app.state.traffic
+    yield "# HELP rejoinder_index_lag_events Events in the log that the review index does not know yet."
+    yield "# TYPE rejoinder_index_lag_events gauge"
+    yield f"rejoinder_index_lag_events {index.behind()}"
+    yield from _metric(
+        "rejoinder_requests_total",
+        "counter",
+        "Requests that the console has answered, by the hundreds of their status.",
+        "status",
+        traffic.answered(),
+    )
+    yield "# HELP rejoinder_request_seconds_total Time that answering them has taken."
+    yield "# TYPE rejoinder_request_seconds_total counter"
+    yield f"rejoinder_request_seconds_total {traffic.seconds:.6f}"
 
 
 def _metric(name: str, kind: str, text: str, label: str, values: Iterable[tuple[str, int]]) -> Iterator[str]:

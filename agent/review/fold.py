@@ -35,9 +35,11 @@ class Batch:
         self._changed: list[Event] = []  # what takes back or replaces
         self._rules: dict[str, Rules] = {}
         self._facets: dict[summary.Facet, int] = {}
+        self._kinds: dict[str, tuple[int, float]] = {}  # how many events of each kind, and when the last was
 
     def add(self, event: Event) -> None:
         """Fold one event."""
+        self._kinds[event.kind] = (self._kinds.get(event.kind, (0, 0.0))[0] + 1, event.at)
         if event.kind == "decision":
             self._decision(event)
         elif event.kind == "message":
@@ -65,9 +67,13 @@ class Batch:
         for seq in self._decisions:
             self._reward(seq)
         for conversation in self._conversations:
-            if (day := summary.write(self._db, conversation, self._facets)) is not None:
-                self._days.add(day)
+            self._days |= summary.write(self._db, conversation, self._facets)
         self._db.executemany("insert or ignore into stale_days (day) values (?)", [(day,) for day in self._days])
+        self._db.executemany(
+            "insert into kinds (kind, events, last) values (?, ?, ?) "
+            "on conflict do update set events = events + excluded.events, last = excluded.last",
+            [(kind, *counted) for kind, counted in self._kinds.items()],
+        )
 
     def _decision(self, event: Event) -> None:
         row = {**decision_row(event), "conversation": self._conversation(conversation_of(event))}
@@ -94,6 +100,7 @@ class Batch:
             row = outcome_row(event)
             self._insert("outcomes", {**row, "conversation": conversation})
             self._days.add(row["day"])
+            self._conversations.add(conversation)
         self._touch(event)
 
     def _activated(self, event: Event) -> None:

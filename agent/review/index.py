@@ -72,12 +72,24 @@ class ReviewIndex:
         finally:
             self._folding.release()
 
-    def renew(self) -> None:
-        """Make the sums of the days anew in which something has changed, each in a transaction of its own."""
-        for row in self._database.rows("select day from stale_days order by day"):
+    def renew(self, *, most: int | None = None) -> bool:
+        """Make the sums of days anew in which something has changed, at most so many, the latest first.
+
+        Each is a transaction of its own. Whether none is left.
+        """
+        stale = self._database.rows("select day from stale_days order by day desc")
+        for row in stale[:most]:
             with self._database.change(durable=False) as db:
-                db.execute("delete from stale_days where day = ?", (row["day"],))
-                sums.renew(db, row["day"])
+                # Another thread or process may have been faster.
+                if db.execute("delete from stale_days where day = ?", (row["day"],)).rowcount:
+                    sums.renew(db, row["day"])
+        return most is None or len(stale) <= most
+
+    @property
+    def share(self) -> float:
+        """How much of the log has been folded, in [0, 1]."""
+        last = self.log.last_seq()
+        return min(1.0, self.seq / last) if last else 1.0
 
     def close(self) -> None:
         """Let go of the file."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: counts the versions: an index of another one is made again from the log.
-VERSION = 2
+VERSION = 3
 
 SCHEMA = """
 create table state (name text primary key, value) without rowid;
@@ -138,7 +138,9 @@ create table actions (
     about text not null,
     why text not null
 );
-create index actions_who on actions (who, seq);
+create index actions_at on actions (at, seq);
+create index actions_who on actions (who, at, seq);
+create index actions_kind on actions (kind, at, seq);
 create index actions_conversation on actions (conversation) where conversation is not null;
 
 -- What a conversation is found by, such as (`reply`, `utter_refund`): each filter is a stretch of one index.
@@ -159,17 +161,36 @@ create table days (
     primary key (day, loop, channel, language, model_version, chosen)
 ) without rowid;
 create index days_chosen on days (loop, chosen, day);
+create index days_together on days (day) where chosen = '';
+-- In the tables below, rows of `loop = ''` are of all loops together, and of `model_version = ''` of all versions: a
+-- conversation may know several, and is counted once in each. Rows of `signal = ''` are of all explicit signals.
 create table signal_days (
-    day integer not null, channel text not null, language text not null, signal text not null,
+    day integer not null, channel text not null, language text not null, loop text not null,
+    model_version text not null, signal text not null,
     clusters integer not null, fed integer not null, weight real not null, total real not null, square real not null,
     cross real not null, weights real not null,
-    primary key (day, channel, language, signal)
+    primary key (loop, model_version, day, channel, language, signal)
 ) without rowid;
+create index signal_days_day on signal_days (day);
+-- What was asked: in how many turns, and what was explicitly said of those (or of the whole conversation).
+create table intent_days (
+    day integer not null, channel text not null, language text not null, loop text not null,
+    model_version text not null, intent text not null, asked integer not null,
+    clusters integer not null, fed integer not null, weight real not null, total real not null, square real not null,
+    cross real not null, weights real not null,
+    primary key (loop, model_version, day, channel, language, intent)
+) without rowid;
+create index intent_days_day on intent_days (day);
+-- Conversations that began on a day; `spoke`: in which the customer said how it was.
 create table conversation_days (
-    day integer not null, channel text not null, language text not null,
-    conversations integer not null, turns integer not null, handovers integer not null,
+    day integer not null, channel text not null, language text not null, loop text not null,
+    model_version text not null,
+    conversations integer not null, turns integer not null, spoke integer not null, handovers integer not null,
     assumed integer not null, confirmed integer not null,
-    primary key (day, channel, language)
+    primary key (loop, model_version, day, channel, language)
 ) without rowid;
+create index conversation_days_day on conversation_days (day);
+-- How many events of each kind were folded, and when the last of them was.
+create table kinds (kind text primary key, events integer not null, last real not null) without rowid;
 create table stale_days (day integer primary key);
 """

@@ -154,8 +154,8 @@ def reasons(conversation: Row | dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in found.items() if value > 0.0}
 
 
-def write(db: Connection, conversation: int, names: dict[Facet, int]) -> int | None:
-    """Bring a conversation's row and facets in line with the rows about it; the day it began, if there are any.
+def write(db: Connection, conversation: int, names: dict[Facet, int]) -> set[int]:
+    """Bring a conversation's row and facets in line with the rows about it; the days whose sums may differ by that.
 
     `names` are the facets known by now.
     """
@@ -164,8 +164,10 @@ def write(db: Connection, conversation: int, names: dict[Facet, int]) -> int | N
         for table in ("decisions", "outcomes", "messages", "annotations")
     ]
     if not any(rows):
-        return None
+        return set()
     made = summarise(*rows)
+    counted = ("day", "channel", "language")
+    was = db.execute(f"select {', '.join(counted)} from conversations where id = ?", (conversation,)).fetchone()
     assigned = ", ".join(f"{column} = :{column}" for column in made.columns)
     db.execute(f"update conversations set {assigned} where id = :id", {**made.columns, "id": conversation})
     before = {row[0] for row in db.execute("select facet from faceted where conversation = ?", (conversation,))}
@@ -173,7 +175,10 @@ def write(db: Connection, conversation: int, names: dict[Facet, int]) -> int | N
     for facet in before - now:
         db.execute("delete from faceted where facet = ? and conversation = ?", (facet, conversation))
     db.executemany("insert into faceted (facet, conversation) values (?, ?)", [(f, conversation) for f in now - before])
-    return int(made.columns["day"])
+    days = {int(made.columns["day"])}
+    if any(was[name] != made.columns[name] for name in counted):  # all that was counted elsewhere moves along
+        days |= {row["day"] for table in rows[:2] for row in table} | ({was["day"]} if was["day"] else set())
+    return days
 
 
 def _facet(db: Connection, facet: Facet, names: dict[Facet, int]) -> int:

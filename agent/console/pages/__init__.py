@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from agent.console.pages import account, bulk, conversation, conversations, decisions, languages, people, queue, undo
+from agent.console.pages import (
+    account,
+    bulk,
+    conversation,
+    conversations,
+    decisions,
+    languages,
+    operations,
+    overview,
+    people,
+    queue,
+    undo,
+)
 
 ROUTERS = (
+    overview.router,
     bulk.router,
     conversations.router,  # before those of one conversation, which take any name
     conversation.router,
     undo.router,
     queue.router,
     decisions.router,
+    operations.router,
     account.router,
     people.router,
     languages.router,

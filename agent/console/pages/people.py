@@ -10,8 +10,9 @@ from fastapi.responses import RedirectResponse, Response
 
 from agent.access.door import Door
 from agent.access.visitor import Visitor
-from agent.console.access import address_of, door_of, keep_token, require
+from agent.console.access import address_of, door_of, keep_token, require, visitor_of
 from agent.console.pages.account import Field
+from agent.console.pages.operations import tabs_for
 from agent.console.rendering import render
 from agent.errors import Conflict, InvalidInput, Unknown
 
@@ -126,4 +127,5 @@ def _people(
     users, keys = door.users.listed(), door.keys.listed()
     said = None if error is None else str(error)
     values: dict[str, Any] = {"users": users, "api_keys": keys, "now": time.time(), "error": said}
+    values |= {"section": "/operations", "tabs": tabs_for(visitor_of(request))}
     return render(request, "people/people.html", status=status, made=made, secret=secret, **values)

@@ -14,6 +14,7 @@ from agent.console.effects import measured, told
 from agent.console.language import gettext as _
 from agent.console.notices import tell
 from agent.console.pages.account import Field
+from agent.console.pages.languages import local
 from agent.errors import InvalidInput, Unknown
 
 router = APIRouter(prefix="/undo", include_in_schema=False)
