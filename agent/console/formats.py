@@ -94,7 +94,7 @@ def iso(at: float) -> str:
 
 def ago(at: float) -> str:
     """How long ago a unix time was: 3 hours ago."""
-    said: str = dates.format_timedelta(timedelta(seconds=at - time.time()), add_direction=True, locale=locale())
+    said: str = dates.format_timedelta(moment(at) - moment(time.time()), add_direction=True, locale=locale())
     return said
 
 

@@ -25,7 +25,7 @@ _HEADERS = {
     ),
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with none at all, a form of ours posts with the Origin "null"
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
 
 from axe_playwright_python import sync_playwright as axe
-from playwright import sync_api as playwright
 
 from agent.mailbox import Mailbox
 from connectors.core.content import Button, Card, Content
@@ -23,22 +21,9 @@ from connectors.core.content import Button, Card, Content
 pytestmark = [pytest.mark.rasa, pytest.mark.slow, pytest.mark.browser]
 LOCKED = "My account is locked"
 PATIENCE = 60_000.0  # ms, on a busy machine
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-QUIET += ("--disable-component-update", "--disable-sync")
 HEAD = '<!doctype html><html lang="en"><title>Shop</title>'
 # What words and links may try.
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=1</script> javascript:alert(1)'
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("no chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=list(QUIET))
-        yield browser
-        browser.close()
 
 
 class Chat:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 
@@ -17,6 +19,7 @@ from agent.encoder import Encoder
 from agent.log import Event, LearningLog
 from agent.service import Service
 from agent.settings import LoopSettings
+from tests.console.browser import Console, serving
 
 LOOP = "replies"
 REPLIES = (
@@ -92,3 +95,19 @@ def decide(client: TestClient) -> Callable[..., dict[str, Any]]:
         return decided
 
     return decide
+
+
+@pytest.fixture
+def window(chromium: Any, service: Service) -> Iterator[Callable[..., Console]]:
+    """Windows on a console over the service: `window(**DARK)`. Give `app=` to look at another application."""
+    with ExitStack() as stack:
+        opened: list[Console] = []
+
+        def make(*, app: FastAPI | None = None, **dress: Any) -> Console:
+            base = stack.enter_context(serving(app or create_app(service)))
+            opened.append(Console(chromium, base, **dress))
+            return opened[-1]
+
+        yield make
+        for console in opened:
+            console.close()
