@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.bench import Bench, Offered, available
 from agent.candidates import ABSTAIN, Encodes, Reply, new_vectors, version_id
 from agent.decision import Decision, Frame, Placing, Situation, body_of, frame, slate_bodies
 from agent.editing import Editing
@@ -181,6 +182,20 @@ class Service(Editing):
         """How far each loop that this process has used is folded. Neither waits nor catches up."""
         used = [model for model in list(self._models.values()) if model.exists]
         return {m.loop: Fold(m.seq, m.credits, m.skipped, *m.ledger.influence.held) for m in used}
+
+    def bench(self, loop: str) -> Bench:
+        """The loop's model in force, apart from this service, with what may be chosen now.
+
+        Raises:
+            Unknown: there is no such loop.
+        """
+        with self._lock:
+            now, model = self._clock(), self.model(loop)
+            settings = model.settings
+            words = [reply for reply in model.library.all() if reply.id != ABSTAIN or settings.abstain]
+            replies = available(words, strict=settings.strict, at=now)
+            offered = [Offered(reply, model.offer(reply.id), model.examples(reply)) for reply in replies]
+            return Bench(loop, settings.encoder, offered, model.learner.clone(), now)
 
     def reply(self, loop: str, id: str, version: int) -> Reply | None:
         """A candidate's words as they were in a version, from the log alone; None if it holds no such version."""

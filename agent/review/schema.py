@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: counts the versions: an index of another one is made again from the log.
-VERSION = 1
+VERSION = 2
 
 SCHEMA = """
 create table state (name text primary key, value) without rowid;
@@ -68,6 +68,7 @@ create index decisions_conversation on decisions (conversation);
 create index decisions_turn on decisions (turn) where turn is not null;
 create index decisions_chosen on decisions (loop, chosen, seq);
 create index decisions_day on decisions (day);
+create index decisions_abstained on decisions (at) where abstained and live;
 
 create table outcomes (
     seq integer primary key,
@@ -88,6 +89,7 @@ create table outcomes (
 );
 create index outcomes_conversation on outcomes (conversation);
 create index outcomes_day on outcomes (day);
+create index outcomes_signal on outcomes (signal, at);
 
 create table messages (
     seq integer primary key,
@@ -97,9 +99,13 @@ create table messages (
     part integer not null,
     at real not null,
     text text not null,
-    action text
+    action text,
+    intent text
 );
 create index messages_conversation on messages (conversation);
+create index messages_turn on messages (turn) where who = 'user';
+create index messages_action on messages (action, at) where action is not null;
+create index messages_intent on messages (intent, at) where intent is not null;
 create virtual table words using fts5 (
     text, content = 'messages', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
 );
@@ -116,6 +122,12 @@ create table annotations (
     standing integer not null default 1
 );
 create index annotations_conversation on annotations (conversation);
+
+-- Questions that fell through and were seen to: by the turn they opened, or else the decision on them.
+create table settled (
+    event text not null, question text not null, standing integer not null default 1, primary key (event, question)
+) without rowid;
+create index settled_question on settled (question);
 
 -- Everything that a person did: what the trail shows.
 create table actions (
@@ -149,6 +161,14 @@ create table days (
     primary key (day, loop, channel, language, model_version, chosen)
 ) without rowid;
 create index days_chosen on days (loop, chosen, day);
+-- The same of what each version of a candidate's words earned, and on which topics.
+create table reply_days (
+    day integer not null, loop text not null, chosen text not null, version integer not null, intent text not null,
+    live integer not null, activated integer not null, clusters integer not null, fed integer not null,
+    weight real not null, total real not null, square real not null, cross real not null, weights real not null,
+    primary key (loop, chosen, day, version, intent)
+) without rowid;
+create index reply_days_day on reply_days (day, loop);
 create table signal_days (
     day integer not null, channel text not null, language text not null, signal text not null,
     clusters integer not null, fed integer not null, weight real not null, total real not null, square real not null,
