@@ -53,9 +53,7 @@ class Bench:
         best = max(range(len(means)), key=means.__getitem__)
         return words[best].reply, means[best]
 
-    def likeliest(
-        self, context: Context, sets: Sequence[Sequence[Offered]], message: array[float] | None
-    ) -> list[str]:
+    def likeliest(self, context: Context, sets: Sequence[Sequence[Offered]], message: array[float] | None) -> list[str]:
         """The ids of the replies that would most likely be chosen, among each of several sets."""
         union = list({id(one): one for offered in sets for one in offered}.values())
         place = {id(one): i for i, one in enumerate(union)}

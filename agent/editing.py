@@ -130,7 +130,13 @@ class Editing(Reports):
             raise Conflict(f"candidate {id!r} is being changed by others at the same time; try again")
 
     def draft(
-        self, loop: str, texts: Sequence[str], *, id: str | None = None, examples: Sequence[str] = (), typo: bool = False
+        self,
+        loop: str,
+        texts: Sequence[str],
+        *,
+        id: str | None = None,
+        examples: Sequence[str] = (),
+        typo: bool = False,
     ) -> Reply:
         """What `write` or, for a candidate that is there, `edit` would make of these words; nothing is logged.
 

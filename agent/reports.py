@@ -192,9 +192,7 @@ class Reports:
         id = new_id()
         body = {"what": "dismissed" if answer is None else "answered", "value": answer or "", "who": who}
         # An address of its own, by which whoever takes it back finds it: the questions are of many conversations.
-        event = Event(
-            id, "annotation", self._clock(), conversation=f"settled:{id}", body={**body, "questions": asked}
-        )
+        event = Event(id, "annotation", self._clock(), conversation=f"settled:{id}", body={**body, "questions": asked})
         return Recorded(id, self.append(event).duplicate)
 
     def hear(self, situation: Situation, *, who: str = "user", part: int = 0, at: float | None = None) -> bool:

@@ -30,6 +30,7 @@ from agent.errors import (
     Unknown,
 )
 from agent.review.index import ReviewIndex
+from agent.review.later import Later
 from agent.service import Service
 
 _RETRY_SECONDS = 2
@@ -81,6 +82,7 @@ def create_app(
     app.state.service = service
     app.state.index = ReviewIndex(service.log, service.home)
     app.state.loading = health.Loading()
+    app.state.later = Later()
     app.state.simulated = lambda: False  # whether the log is a demo's
     app.state.door = door or Door(service.home)
     app.state.limits = limits.Limits(api=rate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.bench import Bench, context_of_message
@@ -18,6 +18,7 @@ from agent.service import Service
 
 BINS = 10  # of the curve of how often something was asked
 ACTIONS = "actions"  # the loop of whole replies, where a bot has several
+_LOOKED_UP = 60  # piles, the largest, of which the closest reply is told: each takes some milliseconds
 _DAY = 86_400.0
 
 
@@ -147,9 +148,12 @@ def sort(service: Service, index: ReviewIndex, search: Search, *, now: float) ->
         some = sorted((q for text in group for q in by_text[text]), key=lambda question: -question.seq)
         loop = Counter(q.loop for q in some if q.loop).most_common(1)
         name = loop[0][0] if loop else _loop(service)
-        closest = _closest(service, benches.get(name), some, group[0], vectors.get(group[0]))
-        piles.append(Pile(some, list(group), name, persons, closest, since, now))
-    return Inbox(_in_order(piles), seq, now)
+        piles.append(Pile(some, list(group), name, persons, None, since, now))
+    piles = _in_order(piles)
+    for place, pile in enumerate(piles[:_LOOKED_UP]):
+        closest = _closest(service, benches.get(pile.loop), pile, vectors.get(pile.medoid))
+        piles[place] = replace(pile, closest=closest)
+    return Inbox(piles, seq, now)
 
 
 def said(question: Question) -> str:
@@ -174,9 +178,9 @@ def _texts(asked: Sequence[Question]) -> dict[str, str]:
     return {words: min(found, key=lambda text: (-found[text], text)) for words, found in written.items()}
 
 
-def _vectors(service: Service, texts: Sequence[str] | object, bench: Bench | None) -> dict[str, array[float]]:
+def _vectors(service: Service, texts: Collection[str], bench: Bench | None) -> dict[str, array[float]]:
     """The embeddings of texts: those in the log, else made now."""
-    wanted = list(texts)  # type: ignore[call-overload]
+    wanted = list(dict.fromkeys(texts))
     if bench is None or not wanted:
         return {}
     known = service.log.vectors([reference(text) for text in wanted], encoder=bench.encoder)
@@ -200,14 +204,13 @@ def _loop(service: Service) -> str:
     return ACTIONS if ACTIONS in loops else next(iter(loops), "")
 
 
-def _closest(
-    service: Service, bench: Bench | None, asked: Sequence[Question], medoid: str, vector: array[float] | None
-) -> Closest | None:
+def _closest(service: Service, bench: Bench | None, pile: Pile, vector: array[float] | None) -> Closest | None:
     """What the model in force would say to the words that stand for all, in the context they were said in."""
     if bench is None or vector is None:
         return None
     context = context_of_message(vector)
-    decided = next((q.decision for q in asked if q.decision and q.loop == bench.loop and q.text == medoid), None)
+    same = [q.decision for q in pile.questions if q.loop == bench.loop and q.text == pile.medoid]
+    decided = next((decision for decision in same if decision is not None), None)
     if decided is not None and (event := next(service.log.read(after=decided - 1, upto=decided), None)) is not None:
         try:
             context = context_of(event, service.log, encoder=bench.encoder)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from agent.console.pages import account, decisions, languages, people
+from agent.console.pages import account, decisions, languages, people, replies, unanswered
 
 ROUTERS = (
     decisions.router,
+    replies.router,
+    unanswered.router,
     people.router,
     account.router,
     languages.router,
