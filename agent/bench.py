@@ -143,7 +143,7 @@ def _contexts(log: LearningLog, bench: Bench, most: int) -> list[tuple[Event, Co
     blocks = [blocks_of(event) for event in found]
     refs = {ref for block in blocks for texts in block.values() for ref, _ in texts}
     vectors = log.vectors(refs, encoder=bench.encoder)
-    made = []
+    made: list[tuple[Event, Context, array[float] | None]] = []
     for event, block in zip(found, blocks, strict=True):
         if all(ref in vectors for texts in block.values() for ref, _ in texts):
             context = context_from(vectors, block, event.body["context"]["features"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from agent.bench import Bench, context_of_message
@@ -186,10 +187,8 @@ def _vectors(service: Service, texts: Collection[str], bench: Bench | None) -> d
     known = service.log.vectors([reference(text) for text in wanted], encoder=bench.encoder)
     found = {text: known[reference(text)] for text in wanted if reference(text) in known}
     missing = [text for text in wanted if text not in found]
-    try:
+    with suppress(ModelMissing):
         found |= dict(zip(missing, service.encoder(bench.encoder).encode(missing), strict=True)) if missing else {}
-    except ModelMissing:
-        pass
     return found
 
 
@@ -212,10 +211,8 @@ def _closest(service: Service, bench: Bench | None, pile: Pile, vector: array[fl
     same = [q.decision for q in pile.questions if q.loop == bench.loop and q.text == pile.medoid]
     decided = next((decision for decision in same if decision is not None), None)
     if decided is not None and (event := next(service.log.read(after=decided - 1, upto=decided), None)) is not None:
-        try:
+        with suppress(InvalidInput):  # made with another encoder
             context = context_of(event, service.log, encoder=bench.encoder)
-        except InvalidInput:  # made with another encoder
-            pass
     found = bench.nearest(context, vector)
     if found is None:
         return None

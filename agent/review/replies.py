@@ -16,6 +16,7 @@ from agent.review.sums import Sums
 PERIODS: dict[str, int | None] = {"7d": 7, "30d": 30, "90d": 90, "all": None}
 BUCKETS = 10  # of a curve that is drawn small
 _SUMS = ", ".join(f"sum({name}) as {name}" for name in Sums.__dataclass_fields__)
+NOTHING = Sums()
 _ASKED = 400  # decisions of a candidate, the latest, whose questions are told
 
 
@@ -52,8 +53,8 @@ class Figures:
 
     shown: int = 0
     share: float = 0.0
-    sums: Sums = Sums()
-    before: Sums = Sums()
+    sums: Sums = NOTHING
+    before: Sums = NOTHING
     curve: Sequence[float | None] = ()
 
     @property
@@ -89,8 +90,8 @@ def figures(index: ReviewIndex, loop: str, span: Span) -> dict[str, Figures]:
 @dataclass
 class _Adding:
     shown: int = 0
-    sums: Sums = Sums()
-    before: Sums = Sums()
+    sums: Sums = NOTHING
+    before: Sums = NOTHING
     means: dict[int, float | None] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
@@ -128,7 +129,7 @@ def over_time(index: ReviewIndex, loop: str, id: str, span: Span, *, most: int =
     made = []
     for bucket in range(math.ceil(span.days / size)):
         row = found.get(bucket)
-        shown, sums = (0, Sums()) if row is None else (row["activated"], Sums.of(row))
+        shown, sums = (0, NOTHING) if row is None else (row["activated"], Sums.of(row))
         made.append(Stretch(span.first + bucket * size, shown, sums))
     return made
 
@@ -184,7 +185,8 @@ def difference(mine: Sums, others: Sums) -> tuple[float, float, float]:
     """The difference of two means (low, value, high), both of which are known."""
     p, q = mine.mean, others.mean
     first, second = mine.interval, others.interval
-    assert p is not None and q is not None and first is not None and second is not None, "both means are known"
+    if p is None or q is None or first is None or second is None:
+        raise ValueError("a difference is of two known means")
     down, up = math.hypot(p - first[0], second[1] - q), math.hypot(first[1] - p, q - second[0])
     return p - q - down, p - q, p - q + up
 
@@ -207,7 +209,7 @@ def topics_of(rows: Sequence[tuple[str, bool, int, Sums]]) -> list[Topic]:
     for name in names:
         mine, others = ([row for row in rows if row[0] == name and row[1] is own] for own in (True, False))
         shown, other = (sum(row[2] for row in some) for some in (mine, others))
-        sums = [sum((row[3] for row in some), Sums()) for some in (mine, others)]
+        sums = [sum((row[3] for row in some), NOTHING) for some in (mine, others)]
         found.append(Topic(name, shown, shown / (shown + other) if shown + other else 0.0, *sums))
     return sorted(found, key=lambda topic: (-topic.shown, topic.name))
 

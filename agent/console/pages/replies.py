@@ -32,7 +32,8 @@ ROWS = 50  # a page of the list
 SORTS = ("shown", "best", "worst", "rising", "falling", "feedback", "name")
 LONGEST = 12_000  # characters of a field
 router = APIRouter(prefix="/replies", include_in_schema=False)
-Viewer, Reviewer = (Annotated[Visitor, Depends(require(role))] for role in ("viewer", "reviewer"))
+Viewer = Annotated[Visitor, Depends(require("viewer"))]
+Reviewer = Annotated[Visitor, Depends(require("reviewer"))]
 Text = Annotated[str, Form(max_length=LONGEST)]
 Name = Annotated[str, Form(min_length=1, max_length=200)]
 Lines = Annotated[str, Form(max_length=200_000)]
@@ -66,7 +67,7 @@ def listed(
     pages = max(1, -(-len(rows) // ROWS))
     page = min(page, pages)
     shown = rows[(page - 1) * ROWS : page * ROWS]
-    values = {"rows": shown, "total": len(rows), "page": page, "pages": pages, "states": (*STATES, *Line.TIMED)}
+    values: dict[str, Any] = {"rows": shown, "total": len(rows), "page": page, "pages": pages, "states": (*STATES, *Line.TIMED)}
     return render(request, "replies/list.html", loops=loops, asked=asked, **values)
 
 
@@ -132,7 +133,7 @@ def write(
 ) -> Response:
     """Write it; or show what it would change, and write nothing."""
     service, texts, asked = service_of(request), _given(text), lines_of(examples)
-    given = {"loop": loop, "texts": texts, "examples": asked, "why": why}
+    given: dict[str, Any] = {"loop": loop, "texts": texts, "examples": asked, "why": why}
     try:
         if do == "preview":
             return _new(request, **given, preview=preview_of(service, loop, None, texts, asked))
@@ -141,7 +142,7 @@ def write(
         status = 404 if isinstance(error, Unknown) else 409 if isinstance(error, Conflict) else 422
         return _new(request, **given, error=str(error), status=status)
     said = _("Reply written: the bot may give it from now on. Undo switches it off; its words stay.")
-    undo = {"loop": loop, "id": reply.id, "state": "disabled"}
+    undo: dict[str, Any] = {"loop": loop, "id": reply.id, "state": "disabled"}
     return tell(RedirectResponse(path_of(loop, reply.id), 303), said, undo="/replies/state", **undo)
 
 
@@ -178,7 +179,7 @@ def edit(
     if reply.version == before:
         return tell(back, _("Nothing was changed: these are its words already."))
     said = _("New version kept; the old one stays below. Undo writes the old words again, as a further version.")
-    undo = {"loop": loop, "id": id, "version": str(before), "seen": str(reply.version)}
+    undo: dict[str, Any] = {"loop": loop, "id": id, "version": str(before), "seen": str(reply.version)}
     return tell(back, said, undo="/replies/restore", **undo)
 
 
@@ -199,7 +200,7 @@ def restore(
     why = f"the words of version {version} again"
     reply = service.edit(loop, id, old.texts, examples=old.examples, who=visitor.name, why=why, version_seen=seen)
     said = _("The words of version %(old)s are in force again, as version %(new)s.")
-    undo = {"loop": loop, "id": id, "version": str(seen), "seen": str(reply.version)}
+    undo: dict[str, Any] = {"loop": loop, "id": id, "version": str(seen), "seen": str(reply.version)}
     back = RedirectResponse(path_of(loop, id), 303)
     return tell(back, said % {"old": version, "new": reply.version}, undo="/replies/restore", **undo)
 
@@ -227,7 +228,7 @@ def approve(
     """Let strict loops use a candidate's latest words, or no longer."""
     service_of(request).mark(loop, id, approved=approved, who=visitor.name)
     said = _("Approved.") if approved else _("Approval taken back.")
-    undo = {"loop": loop, "id": id, "approved": "false" if approved else "true"}
+    undo: dict[str, Any] = {"loop": loop, "id": id, "approved": "false" if approved else "true"}
     return tell(RedirectResponse(path_of(loop, id), 303), said, undo="/replies/approve", **undo)
 
 
@@ -243,7 +244,7 @@ def schedule(request: Request, visitor: Reviewer, loop: Name, id: Name, since: T
         if isinstance(error, Unknown):
             raise
         return _one(request, loop, id, times_error=str(error), since=since, until=until, status=422)
-    undo = {"loop": loop, "id": id, "since": written(former.since), "until": written(former.until)}
+    undo: dict[str, Any] = {"loop": loop, "id": id, "since": written(former.since), "until": written(former.until)}
     back = RedirectResponse(path_of(loop, id), 303)
     return tell(back, _("Times kept."), undo="/replies/schedule", **undo)
 
@@ -356,7 +357,7 @@ def _given(texts: list[str]) -> list[str]:
 
 def _span(request: Request, loop: str, period: str) -> Span:
     oldest = review.oldest(index_of(request), loop) if PERIODS[period] is None else None
-    return Span.of(period, today=date.today(), oldest=oldest)
+    return Span.of(period, today=moment(time.time()).date(), oldest=oldest)
 
 
 def _wordings(service: Service, loop: str, id: str) -> list[Reply]:

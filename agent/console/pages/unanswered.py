@@ -1,4 +1,4 @@
-"""The inbox of unanswered questions: answer a pile of them at once, add them to a reply that is there, or dismiss them."""
+"""The inbox of unanswered questions: answer a pile at once, add it to a reply that is there, or dismiss it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ EXAMPLES = 30  # texts of a pile that can be ticked
 DAYS = (7, 30, 90)
 PATIENCE = 60.0  # seconds that a form waits for the inbox: only the first after a start does
 router = APIRouter(prefix="/unanswered", include_in_schema=False)
-Viewer, Reviewer = (Annotated[Visitor, Depends(require(role))] for role in ("viewer", "reviewer"))
+Viewer = Annotated[Visitor, Depends(require("viewer"))]
+Reviewer = Annotated[Visitor, Depends(require("reviewer"))]
 Key = Annotated[str, Query(min_length=1, max_length=200)]
 Text = Annotated[str, Form(max_length=12_000)]
 Texts = Annotated[list[str], Form()]
@@ -75,8 +76,7 @@ def inbox(
 @router.get("/answer")
 def answer_form(request: Request, _visitor: Reviewer, about: Key, search: Asked) -> Response:
     """The form for the reply that answers a pile."""
-    box = _current(request, search)
-    return _form(request, "answer", search, box, box.pile(about))
+    return _form(request, "answer", search, _current(request, search).pile(about))
 
 
 @router.post("/answer")
@@ -93,8 +93,7 @@ def answer(
     why: Text = "",
 ) -> Response:
     """Write the reply, with the questions that were ticked, and take those out of the inbox."""
-    service, box = service_of(request), _current(request, search)
-    pile = box.pile(about)
+    service, pile = service_of(request), _current(request, search).pile(about)
     texts = [given.replace("\r\n", "\n").strip() for given in text if given.strip()]
     try:
         if loop not in writable(service):
@@ -102,19 +101,18 @@ def answer(
         settled = _settled(pile, upto, offered, example)
         reply = service.write(loop, texts=texts, examples=example[:MOST_EXAMPLES], who=visitor.name, why=why)
     except (InvalidInput, ModelMissing) as error:
-        given = {"texts": texts, "ticked": example, "loop": loop, "why": why}
-        return _form(request, "answer", search, box, pile, error=error, **given)
+        given: dict[str, Any] = {"texts": texts, "ticked": example, "loop": loop, "why": why}
+        return _form(request, "answer", search, pile, error=error, **given)
     done = service.settle(settled, who=visitor.name, answer=f"{loop}/{reply.id}")
-    told = ngettext("Reply written: it answers %(n)s question from now on.", "Reply written: it answers %(n)s questions from now on.", len(settled))  # fmt: skip  # noqa: E501
-    undo = {"event": done.event_id, "loop": loop, "id": reply.id, "state": "disabled"}
+    told = ngettext("Reply written: it answers %(n)s question.", "Reply written: it answers %(n)s questions.", len(settled))
+    undo: dict[str, Any] = {"event": done.event_id, "loop": loop, "id": reply.id, "state": "disabled"}
     return tell(_back(search), told % {"n": len(settled)}, undo="/unanswered/undo", **undo)
 
 
 @router.get("/existing")
 def existing_form(request: Request, _visitor: Reviewer, about: Key, search: Asked) -> Response:
     """The form that adds a pile's questions to a reply that is there."""
-    box = _current(request, search)
-    return _form(request, "existing", search, box, box.pile(about))
+    return _form(request, "existing", search, _current(request, search).pile(about))
 
 
 @router.post("/existing")
@@ -130,8 +128,7 @@ def existing(
     example: Texts = [],  # noqa: B006
 ) -> Response:
     """Add the questions that were ticked to the reply's examples; what was learned of it stays."""
-    service, box = service_of(request), _current(request, search)
-    pile = box.pile(about)
+    service, pile = service_of(request), _current(request, search).pile(about)
     try:
         settled = _settled(pile, upto, offered, example)
         before = service.history(loop, id)[0].reply
@@ -141,10 +138,10 @@ def existing(
             loop, id, examples=asked, typo=True, who=visitor.name, why=why, version_seen=before.version
         )
     except (InvalidInput, ModelMissing) as error:
-        return _form(request, "existing", search, box, pile, error=error, ticked=example, loop=loop, chosen=id)
+        return _form(request, "existing", search, pile, error=error, ticked=example, loop=loop, chosen=id)
     done = service.settle(settled, who=visitor.name, answer=f"{loop}/{id}")
     told = ngettext("%(n)s question added to %(id)s.", "%(n)s questions added to %(id)s.", len(settled))
-    undo = {"event": done.event_id, "loop": loop, "id": id}
+    undo: dict[str, Any] = {"event": done.event_id, "loop": loop, "id": id}
     undo |= {"version": str(before.version), "seen": str(reply.version)}
     return tell(_back(search), told % {"n": len(settled), "id": id}, undo="/unanswered/undo", **undo)
 
@@ -172,7 +169,7 @@ def undo(
 ) -> Response:
     """Open the questions again (or, undoing that, settle them), and put the reply back to what it was."""
     service, who = service_of(request), visitor.name
-    again = {"loop": loop, "id": id} if id else {}
+    again: dict[str, Any] = {"loop": loop, "id": id} if id else {}
     if state:
         again["state"] = service.history(loop, id)[0].reply.state
         service.mark(loop, id, state=state, who=who, why=_("undone in the inbox"))
@@ -235,7 +232,6 @@ def _form(
     request: Request,
     kind: str,
     search: Search,
-    box: Inbox,
     pile: Pile,
     *,
     error: Exception | None = None,

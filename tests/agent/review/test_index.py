@@ -26,7 +26,8 @@ TABLES = (
 FACETED = """select key, kind, value from faceted f join facets n on n.id = f.facet
 join conversations c on c.id = f.conversation order by 1, 2, 3"""
 WHAT = (
-    "decide", "hear", "activate", "thumb", "csat", "handover", "revoke", "correct", "undo", "note", "settle", "rules", "fold",
+    "decide", "hear", "activate", "thumb", "csat", "handover", "revoke", "correct", "undo", "note", "settle",
+    "rules", "fold",
 )  # fmt: skip
 STEPS = st.lists(st.tuples(st.sampled_from(WHAT), st.integers(0, 5), st.integers(0, 1)), max_size=25)
 
@@ -99,12 +100,12 @@ class History:
                 ("assigned", ""),
             ]
             self.changes.append(service.annotate(*note[which], who="Ida", turn=event.turn).event_id)
-        elif what == "settle":
-            answer = "replies/refund" if value else None
-            self.changes.append(service.settle([event.turn, decision], who="Ida", answer=answer).event_id)
         elif what == "undo":
             for change in self.changes[which : which + 1]:
                 self.changes.append(service.revoke(change, who="Ida").event_id)
+        if what == "settle":
+            answer = "replies/refund" if value else None
+            self.changes.append(service.settle([event.turn, decision], who="Ida", answer=answer).event_id)
         for told in self.told[which : which + 1]:
             if what == "revoke":
                 self.changes.append(service.revoke(told, who="Ida", why="a slip").event_id)
