@@ -117,7 +117,7 @@ class Stretch:
     sums: Sums
 
 
-def over_time(index: ReviewIndex, loop: str, id: str, span: Span, *, most: int = 60) -> list[Stretch]:
+def over_time(index: ReviewIndex, loop: str, id: str, span: Span, *, most: int = 30) -> list[Stretch]:
     """A candidate's days in at most about `most` stretches of equal length, those without it included."""
     size = math.ceil(span.days / most)
     rows = index.rows(
