@@ -74,7 +74,7 @@ class Batch:
         self._days.add(row["day"])
         if row["text"]:
             said = {"seq": event.seq, "turn": event.turn, "who": "user", "part": 0, "at": event.at, "action": None}
-            self._say({**said, **{name: row[name] for name in ("text", "intent", "conversation")}})
+            self._say({**said, **{name: row[name] for name in ("text", "intent", "channel", "conversation")}})
 
     def _message(self, event: Event) -> None:
         self._say({**message_row(event), "conversation": self._conversation(conversation_of(event))})

@@ -100,7 +100,8 @@ create table messages (
     at real not null,
     text text not null,
     action text,
-    intent text
+    intent text,
+    channel text
 );
 create index messages_conversation on messages (conversation);
 create index messages_turn on messages (turn) where who = 'user';

@@ -67,13 +67,8 @@ def listed(
     pages = max(1, -(-len(rows) // ROWS))
     page = min(page, pages)
     shown = rows[(page - 1) * ROWS : page * ROWS]
-    values: dict[str, Any] = {
-        "rows": shown,
-        "total": len(rows),
-        "page": page,
-        "pages": pages,
-        "states": (*STATES, *Line.TIMED),
-    }
+    values: dict[str, Any] = {"rows": shown, "total": len(rows), "page": page, "pages": pages}
+    values["states"] = (*STATES, *Line.TIMED)
     return render(request, "replies/list.html", loops=loops, asked=asked, **values)
 
 

@@ -104,9 +104,7 @@ def answer(
         given: dict[str, Any] = {"texts": texts, "ticked": example, "loop": loop, "why": why}
         return _form(request, "answer", search, pile, error=error, **given)
     done = service.settle(settled, who=visitor.name, answer=f"{loop}/{reply.id}")
-    told = ngettext(
-        "Reply written: it answers %(n)s question.", "Reply written: it answers %(n)s questions.", len(settled)
-    )
+    told = ngettext("Reply written for %(n)s question.", "Reply written for %(n)s questions.", len(settled))
     undo: dict[str, Any] = {"event": done.event_id, "loop": loop, "id": reply.id, "state": "disabled"}
     return tell(_back(search), told % {"n": len(settled)}, undo="/unanswered/undo", **undo)
 

@@ -76,6 +76,9 @@ class History:
         elif what == "rules":
             signals = LoopSettings(**{**SETTINGS.as_body(), "signals": {"thumb": value / 2}})
             self.service.configure("replies", signals, who="test")
+        elif what == "settle" and self.decisions:
+            answer = "replies/refund" if value else None
+            self.changes.append(self.service.settle(self.decisions[which % 2 :], who="Ida", answer=answer).event_id)
         elif self.decisions:
             self._about(what, self.decisions[which % len(self.decisions)], which, value)
 
@@ -103,9 +106,6 @@ class History:
         elif what == "undo":
             for change in self.changes[which : which + 1]:
                 self.changes.append(service.revoke(change, who="Ida").event_id)
-        if what == "settle":
-            answer = "replies/refund" if value else None
-            self.changes.append(service.settle([event.turn, decision], who="Ida", answer=answer).event_id)
         for told in self.told[which : which + 1]:
             if what == "revoke":
                 self.changes.append(service.revoke(told, who="Ida", why="a slip").event_id)

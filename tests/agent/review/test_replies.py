@@ -41,11 +41,10 @@ def index(service: Service, clock: Clock) -> ReviewIndex:
 
 
 def of(index: ReviewIndex, where: str, *values: object) -> tuple[int, int, float | None]:
-    row = index.row(
-        f"select sum(activated) as shown, count(reward) as fed, "
-        f"sum(reward * weight) / sum(case when reward is not null then weight end) as mean from decisions where loop = '{LOOP}' and {where}",
-        values,
-    )
+    mean = "sum(reward * weight) / sum(case when reward is not null then weight end) as mean"
+    sql = f"select sum(activated) as shown, count(reward) as fed, {mean} from decisions where loop = ? and {where}"
+    row = index.row(sql, (LOOP, *values))
+    assert row is not None
     return row["shown"] or 0, row["fed"], row["mean"]
 
 
