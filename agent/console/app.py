@@ -33,6 +33,7 @@ from agent.errors import (
 )
 from agent.review.bulk import Bulks
 from agent.review.index import BATCH, ReviewIndex
+from agent.review.later import Later
 from agent.service import Service
 
 _RETRY_SECONDS = 2
@@ -86,6 +87,7 @@ def create_app(
     app.state.bulks = Bulks(service, app.state.index)
     app.state.loading = health.Loading()
     app.state.traffic = Traffic()
+    app.state.later = Later()
     app.state.door = door or Door(service.home)
     app.state.limits = limits.Limits(api=rate)
     app.state.simulated = _simulated(service)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: counts the versions: an index of another one is made again from the log.
-VERSION = 3
+VERSION = 4
 
 SCHEMA = """
 create table state (name text primary key, value) without rowid;
@@ -76,6 +76,7 @@ create index decisions_conversation on decisions (conversation);
 create index decisions_turn on decisions (turn) where turn is not null;
 create index decisions_chosen on decisions (loop, chosen, seq);
 create index decisions_day on decisions (day);
+create index decisions_abstained on decisions (at) where abstained and live;
 
 create table outcomes (
     seq integer primary key,
@@ -96,6 +97,7 @@ create table outcomes (
 );
 create index outcomes_conversation on outcomes (conversation);
 create index outcomes_day on outcomes (day);
+create index outcomes_signal on outcomes (signal, at);
 
 create table messages (
     seq integer primary key,
@@ -105,9 +107,14 @@ create table messages (
     part integer not null,
     at real not null,
     text text not null,
-    action text
+    action text,
+    intent text,
+    channel text
 );
 create index messages_conversation on messages (conversation);
+create index messages_turn on messages (turn) where who = 'user';
+create index messages_action on messages (action, at) where action is not null;
+create index messages_intent on messages (intent, at) where intent is not null;
 create virtual table words using fts5 (
     text, content = 'messages', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
 );
@@ -125,6 +132,12 @@ create table annotations (
 );
 create index annotations_conversation on annotations (conversation);
 create index annotations_what on annotations (what, at);
+
+-- Questions that fell through and were seen to: by the turn they opened, or else the decision on them.
+create table settled (
+    event text not null, question text not null, standing integer not null default 1, primary key (event, question)
+) without rowid;
+create index settled_question on settled (question);
 
 -- Everything that a person did: what the trail shows.
 create table actions (
@@ -162,6 +175,14 @@ create table days (
 ) without rowid;
 create index days_chosen on days (loop, chosen, day);
 create index days_together on days (day) where chosen = '';
+-- The same of what each version of a candidate's words earned, and on which topics.
+create table reply_days (
+    day integer not null, loop text not null, chosen text not null, version integer not null, intent text not null,
+    live integer not null, activated integer not null, clusters integer not null, fed integer not null,
+    weight real not null, total real not null, square real not null, cross real not null, weights real not null,
+    primary key (loop, chosen, day, version, intent)
+) without rowid;
+create index reply_days_day on reply_days (day, loop);
 -- In the tables below, rows of `loop = ''` are of all loops together, and of `model_version = ''` of all versions: a
 -- conversation may know several, and is counted once in each. Rows of `signal = ''` are of all explicit signals.
 create table signal_days (

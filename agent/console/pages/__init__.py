@@ -13,6 +13,8 @@ from agent.console.pages import (
     overview,
     people,
     queue,
+    replies,
+    unanswered,
     undo,
 )
 
@@ -24,6 +26,8 @@ ROUTERS = (
     undo.router,
     queue.router,
     decisions.router,
+    replies.router,
+    unanswered.router,
     operations.router,
     account.router,
     people.router,
