@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from agent.demo.command import demo
 from agent.errors import InvalidInput, RejoinderError
 from agent.importance import WINDOW
 from agent.items.command import items
@@ -261,6 +262,7 @@ def verify(as_json: bool) -> None:
 
 
 cli.add_command(items)
+cli.add_command(demo)
 
 
 def main() -> None:

@@ -126,9 +126,7 @@ class Desk:
     def say(self, talk: Talk, text: str, response: str | None, *, who: str = "bot", part: int = 0) -> None:
         """Log what is answered in the latest turn."""
         features = {f"action:{response}": 1.0} if response else {}
-        said = Situation(
-            [text], talk.id, talk.customer.id, talk.message_id, talk.customer.channel, features=features
-        )
+        said = Situation([text], talk.id, talk.customer.id, talk.message_id, talk.customer.channel, features=features)
         self.service.hear(said, who=who, part=part)
         talk.replies.append(text)
 
@@ -158,9 +156,7 @@ class Desk:
         suitable = self._suitable(response, talk.customer.language)
         name = next(iter(suitable))
         if len(suitable) > 1:
-            decision = self.service.decide(
-                RESPONSES, situation, candidates=list(suitable), seed=rng.getrandbits(53)
-            )
+            decision = self.service.decide(RESPONSES, situation, candidates=list(suitable), seed=rng.getrandbits(53))
             if decision is not None:
                 name = decision.chosen
                 self.service.activate(decision.id)
@@ -201,4 +197,3 @@ def understood(kind: Kind, language: str, rng: random.Random) -> dict[str, float
     """What the NLU makes of a question: intents with the confidence in each. It reads English better than German."""
     sure = (0.75 if language == "de" else 1.0) * rng.uniform(0.75, 1.15)
     return {name: round(min(0.98, share * sure), 3) for name, share in kind.guesses.items()}
-

@@ -11,8 +11,11 @@ import random
 import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import torch
 
 from agent.demo import mark
 from agent.demo.conversation import Floor, conversation
@@ -31,6 +34,7 @@ from agent.service import Service
 
 CONVERSATIONS, WEEKS = 2_500, 8.0
 _WEEK, _HOUR = 7 * 86_400.0, 3_600.0
+_EXPIRED_EVERY = 3 * _HOUR
 _GIFTS = 0.02  # of the conversations ask what to buy
 _FIRST_POLICY = "epsilon_greedy"
 # How many write in each hour of a day (UTC), and on each day from Monday on.
@@ -89,6 +93,26 @@ def make(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return counts
+
+
+def made(home: Path) -> dict[str, int] | None:
+    """How many events of each kind the simulated log in a home holds; None where there is none.
+
+    Raises:
+        InvalidInput: there is a log that the demonstration did not begin.
+    """
+    path = home / "learning.db"
+    if not path.exists():
+        return None
+    log = LearningLog(path)
+    try:
+        if log.last_seq() == 0:
+            return None
+        if not mark.simulated(log):
+            raise InvalidInput(f"{path} holds a log that was not simulated; give another --home")
+        return log.counts()
+    finally:
+        log.close()
 
 
 def refuse(home: Path, *, fresh: bool) -> None:
@@ -164,6 +188,12 @@ class _Simulation:
     def run(self) -> None:
         """Let all the weeks pass."""
         self._encode()
+        with _one_thread():
+            self._prepare()
+            self._play()
+        self._close()
+
+    def _prepare(self) -> None:
         self._desk.open(_FIRST_POLICY)
         gifts = Gifts(self._service, self._home, project=self._project)
         times = arrivals(self._size, self._plan, self._rng)
@@ -182,8 +212,6 @@ class _Simulation:
             self._at(self._size.start + share * self._size.weeks * _WEEK, planned)
         self._at(self._size.start, self._office.days(int(self._size.weeks * 7)))
         self._at(self._size.start, self._hours())
-        self._play()
-        self._close()
 
     def _encode(self) -> None:
         texts, done = [*self._questions.texts(), *self._desk.words()], 0
@@ -213,9 +241,9 @@ class _Simulation:
         yield from steps
 
     def _hours(self) -> Iterator[float]:
-        """Once an hour, what has waited in vain for feedback is noted."""
+        """Every few hours, what has waited in vain for feedback is noted."""
         while True:
-            yield _HOUR
+            yield _EXPIRED_EVERY
             self._service.expire()
 
     def _at(self, at: float, steps: Iterator[float]) -> None:
@@ -226,6 +254,17 @@ class _Simulation:
         settings = self._service.overview(ACTIONS).settings
         body = {"settings": settings.as_body(), "who": mark.WHO, mark.MADE: asdict(self._size)}
         self._service.append(Event(new_id(), "settings", self._clock.now, loop=ACTIONS, body=body))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Models this small are slower on several threads, which spin."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def arrivals(size: Size, plan: Plan, rng: random.Random) -> list[float]:
@@ -244,4 +283,3 @@ def arrivals(size: Size, plan: Plan, rng: random.Random) -> list[float]:
         within = (place - bounds[hour]) / (bounds[hour + 1] - bounds[hour])
         found.append(first + (hour + within) * _HOUR)
     return sorted(found)
-

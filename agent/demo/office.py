@@ -17,7 +17,7 @@ _DAY = 86_400.0
 _REWORDED = {
     "refund_not_arrived_brief": (
         "Sorry for the wait! Your refund leaves us within five working days of the parcel's arrival; banks take up to "
-        "five more. Your account shows each step under \"Returns\"."
+        'five more. Your account shows each step under "Returns".'
     )
 }
 _TAGS = {"late": "courier strike", "wrong": "wrong reply", "short": "could be shorter", "words": "new reply wanted"}
@@ -129,5 +129,3 @@ def annotate(service: Any, what: str, *, conversation: str, value: str, who: str
     if hasattr(service, "annotate"):
         key = service.identity.conversation(conversation)
         service.annotate(what=what, value=value or None, conversation=key, who=who)
-
-
