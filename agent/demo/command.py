@@ -32,9 +32,7 @@ _out = Console()
 @click.option("--weeks", default=8.0, show_default=True, type=click.FloatRange(1.0, 104.0), help="Over how many weeks.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Decides all that is drawn.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port of the console.")
-@click.option(
-    "--home", type=click.Path(path_type=Path), help="Folder of the log; `demo` in $REJOINDER_HOME if not given."
-)
+@click.option("--home", type=click.Path(path_type=Path), help="Folder of the log; $REJOINDER_HOME/demo if not given.")
 @click.option("--serve/--no-serve", default=True, help="Whether to open the console on it.")
 @click.option("--fresh", is_flag=True, help="Make a new log, even if one was simulated there before.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

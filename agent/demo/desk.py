@@ -30,6 +30,7 @@ class Clock:
         self.now = now
 
     def __call__(self) -> float:
+        """The simulated time now."""
         return self.now
 
 

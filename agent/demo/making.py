@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from agent.demo import mark
-from agent.demo.conversation import Floor, conversation
+from agent.demo.conversation import Floor, Given, conversation
 from agent.demo.desk import Clock, Desk
 from agent.demo.gifts import Gifts
 from agent.demo.office import Office
@@ -81,7 +81,7 @@ def make(
     It is made aside and put in place when it is whole. `fresh` replaces one that was simulated before.
 
     Raises:
-        InvalidInput: the home has a log already: one with anything in it that was not simulated, or without `fresh` any.
+        InvalidInput: the home has a log already: one with anything that was not simulated in it, or without `fresh`.
         LogUnavailable: it cannot be written there.
     """
     refuse(home, fresh=fresh)
@@ -175,15 +175,16 @@ class _Simulation:
         self._due: list[tuple[float, int, Iterator[float]]] = []
         self._number = itertools.count()
         self._rng = random.Random(f"{size.seed}/desk")
+        self._given: list[Given] = []
         self._floor = Floor(
             desk=self._desk,
             questions=self._questions,
             plan=self._plan,
             share=lambda: size.share(clock.now),
-            note=lambda given: self._office.given.append(given),
+            note=self._given.append,
             later=lambda seconds, steps: self._at(clock.now + seconds, steps),
         )
-        self._office = Office(self._floor, random.Random(f"{size.seed}/office"))
+        self._office = Office(self._floor, random.Random(f"{size.seed}/office"), self._given)
 
     def run(self) -> None:
         """Let all the weeks pass."""

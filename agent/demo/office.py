@@ -29,7 +29,7 @@ class Office:
 
     floor: Floor
     rng: random.Random
-    given: list[Given] = field(default_factory=list)
+    given: list[Given]
     by_burst: list[str] = field(default_factory=list)
 
     # Planned
@@ -98,7 +98,8 @@ class Office:
                 yield from self._day()
 
     def _day(self) -> Iterator[float]:
-        waiting, self.given = self.given, []
+        waiting = list(self.given)
+        self.given.clear()
         mistaken = [given for given in waiting if given.signal == "thumb" and bool(given.value) != given.helped]
         for given in mistaken[:3]:
             yield 90.0

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from agent.errors import InvalidInput
 
@@ -44,11 +45,10 @@ def mapping(file: Path) -> dict[str, Any]:
         InvalidInput: it cannot be read, or holds something else.
     """
     try:
-        # Strings only where the file has them; dates and numbers are never built from words.
-        read = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        read = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidInput(f"{file}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(read, dict):
         raise InvalidInput(f"{file}: holds {type(read).__name__}, not a mapping")
