@@ -70,7 +70,7 @@ def conversation(floor: Floor, number: int, customer: Customer, kind: Kind, rng:
         text = rng.choice(floor.questions.pool(kind, customer.language).again)
         _signal(floor, talk, "rephrased", answer.turn)
     yield from _rated(floor, talk, helped, rng)
-    if rng.random() < (0.03 if helped else 0.1):
+    if rng.random() < (0.02 if helped else 0.07):
         floor.later(rng.uniform(4 * 3600.0, 60 * 3600.0), _back(floor, talk, kind, answer, rng))
 
 
@@ -96,7 +96,7 @@ def _answered(
     else:
         answer = desk.answer(talk, situation, rng)
     if answer.reply is None:
-        return answer, rng.random() < (0.2 if kind.best is None else 0.04)
+        return answer, rng.random() < (0.45 if kind.best is None else 0.1)
     chance = floor.plan.satisfies(
         kind, answer.reply, answer.text, channel=customer.channel, language=customer.language, when=when
     )
@@ -132,10 +132,10 @@ def _pleased(floor: Floor, talk: Talk, answer: Answer, rng: random.Random) -> St
         yield _pause(talk.customer, rng)
         solved = said < 0.08
         words = floor.questions.said("solved" if solved else "thanks", talk.customer.language, rng)
-        situation = floor.desk.hear(talk, words, {"thanks": 0.9})
+        floor.desk.hear(talk, words, {"thanks": 0.9})
         _signal(floor, talk, "resolved_confirmed" if solved else "thanks", answer.turn)
         yield 1.0
-        floor.desk.utter(talk, situation, "utter_thanks", rng)
+        floor.desk.plain(talk, "utter_thanks", rng)
     else:
         yield _SILENT_AFTER
         _ended(floor, talk, answer, ASSUMED)

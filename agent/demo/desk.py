@@ -20,6 +20,8 @@ from agent.service import Service
 PERSON = "agent"
 _LATEST = 4  # messages and replies that a context looks back on
 _LONG = 10
+# Responses beside those to questions whose wording is chosen: the others are said too seldom to learn much of.
+_WORDED = ("utter_default", "utter_handover", "utter_out_of_scope")
 _PARTS_OF_DAY = ("night", "morning", "afternoon", "evening")
 
 
@@ -80,9 +82,8 @@ class Desk:
         self.service.reconcile(ACTIONS, [self._action(name) for name in self._topics], who=who)
         replies = [
             Reply(f"{name}/{id}", (text,))
-            for name, texts in self._texts.items()
-            if len(texts) > 1 and (name in self._topics or not name.startswith(TOPIC))
-            for id, text in texts.items()
+            for name in (*self._topics, *_WORDED)
+            for id, text in self._texts[name].items()
         ]
         self.service.reconcile(RESPONSES, replies, who=who)
 
@@ -103,10 +104,9 @@ class Desk:
         self.offer(who)
 
     def words(self) -> list[str]:
-        """Every text that it may say or that stands for a candidate."""
-        return [text for texts in self._texts.values() for text in texts.values()] + [
-            title(topic) for topic in self._topics
-        ]
+        """Every text that it may say or that stands for a candidate now."""
+        names = (*self._topics, *_WORDED)
+        return [title(name) for name in self._topics] + [text for n in names for text in self._texts[n].values()]
 
     def _action(self, name: str) -> Reply:
         intent = name.removeprefix(TOPIC)
@@ -163,6 +163,10 @@ class Desk:
                 self.service.activate(decision.id)
         self.say(talk, suitable[name], response)
         return Answer(reply, suitable[name], self.turn(talk))
+
+    def plain(self, talk: Talk, response: str, rng: random.Random) -> None:
+        """Say a response in any of its wordings, as where nothing is to be learned."""
+        self.say(talk, rng.choice(list(self._texts[response].values())), response)
 
     def turn(self, talk: Talk) -> str:
         """The id of the latest turn."""

@@ -35,7 +35,7 @@ from agent.service import Service
 CONVERSATIONS, WEEKS = 2_500, 8.0
 _WEEK, _HOUR = 7 * 86_400.0, 3_600.0
 _EXPIRED_EVERY = 3 * _HOUR
-_GIFTS = 0.02  # of the conversations ask what to buy
+_GIFTS = 0.025  # of the conversations ask what to buy
 _FIRST_POLICY = "epsilon_greedy"
 # How many write in each hour of a day (UTC), and on each day from Monday on.
 _HOURS = (1, 1, 1, 1, 1, 2, 5, 9, 14, 18, 20, 19, 17, 16, 17, 18, 18, 19, 20, 18, 14, 9, 5, 2)

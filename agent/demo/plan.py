@@ -67,12 +67,12 @@ class Plan:
         """The chance that a reply, so worded, satisfies somebody who asks: the hidden truth that is to be learned."""
         base = kind.answers.get(reply.removeprefix(TOPIC), _ELSEWHERE)
         if reply == self.worse_reply and when >= self.strike[0]:
-            base *= 0.12 if when < self.strike[1] else 0.55
+            base *= 0.06 if when < self.strike[1] else 0.8
         if reply == self.reworded_reply and when < self.reworded:
             base *= 0.72
         if kind.name == "payment" and when > self.falling:
-            base *= 1.0 - 0.75 * (when - self.falling) / (1.0 - self.falling)
-        return base * (0.5 + 0.5 * suits(wording, channel=channel, language=language, upset=kind.upset))
+            base *= 1.0 - 0.7 * (when - self.falling) / (1.0 - self.falling)
+        return base * (0.6 + 0.4 * suits(wording, channel=channel, language=language, upset=kind.upset))
 
 
 def suits(text: str, *, channel: str, language: str, upset: bool) -> float:
@@ -101,8 +101,9 @@ def settings_of_actions(policy: str) -> LoopSettings:
     What went before tells little of questions that stand alone, and rivals are rows that every later decision reads:
     both are left out, which halves the time it takes.
     """
-    how = {"epsilon_greedy": {"epsilon": 0.12}, "lints": {"alpha": 0.03}}[policy]
-    given = {"policy": policy, **_LEARNER, **how, "threshold": 0.25, "abstain": True, "blocks": []}
+    how = {"epsilon_greedy": {"epsilon": 0.2}, "lints": {"alpha": 0.03}}[policy]
+    given = {"policy": policy, **_LEARNER, **how, "threshold": 0.3, "abstain": True, "blocks": []}
+    given["drift"] = {"sensitivity": 0.05}
     return LoopSettings.of(given, where="the demonstration")
 
 

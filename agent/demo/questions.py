@@ -15,8 +15,8 @@ from agent.errors import InvalidInput
 LANGUAGES = ("en", "de")
 _WORDS = Path(__file__).parent / "words"
 # Distinct texts of a kind: enough to look real, few enough that all are encoded in seconds.
-_POOL = {"en": 30, "de": 9}
-_AGAIN = 4
+_POOL = {"en": 22, "de": 7}
+_AGAIN = {"en": 3, "de": 1}
 _TYPOS, _LOWER, _OPENED = 0.1, 0.3, 0.08
 
 
@@ -125,7 +125,7 @@ def _pool(kind: Kind, language: str, slots: Mapping[str, Any], sayings: Mapping[
         text = _filled(templates[attempt % len(templates)], slots[language], rng)
         found[_written(text, sayings[language]["opening"], rng)] = None
     questions = list(found)
-    again = [rng.choice(sayings[language]["again"]) + text for text in questions[:_AGAIN]]
+    again = [rng.choice(sayings[language]["again"]) + text for text in questions[: _AGAIN[language]]]
     return Pool(questions, again)
 
 
