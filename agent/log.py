@@ -39,12 +39,15 @@ KINDS = frozenset(
         "settings",
         "alert",
         "tastes",
+        "annotation",
     }
 )
 # The kinds that can change what a decision has earned.
 EVIDENCE = ("outcome", "revoked", "correction", "activated", "observed", "wait_expired")
 # Kinds of which a repetition in other words is a repetition still.
 _FIRST_WORD_HOLDS = frozenset({"activated", "alert", "message", "observed", "revoked"})
+# The kinds that people can take back: what they said, what they changed about it, and the taking back itself.
+REVOCABLE = ("outcome", "correction", "annotation", "revoked")
 # What an outcome can be about, the narrowest first.
 ADDRESSES = ("decision", "turn", "conversation")
 BUSY_SECONDS = 5.0
@@ -212,6 +215,18 @@ class LearningLog:
             if value is not None:
                 found += [e for e in self._about(column, value, EVIDENCE, upto) if e.seq > decision.seq]
         return sorted(found, key=lambda event: event.seq)
+
+    def knows(self, column: str, value: str) -> bool:
+        """Whether there is any event with this `conversation`, `turn` or `decision`."""
+        return self._one(f"select 1 from events where {column} = ? limit 1", (value,)) is not None
+
+    def beside(self, event: Event, kinds: Sequence[str]) -> list[Event]:
+        """The events of these kinds at the same address as this one, oldest first."""
+        for column in ADDRESSES:
+            value = getattr(event, column)
+            if value is not None:
+                return self._about(column, value, kinds, None)
+        return []
 
     def later_turns(self, decision: Event) -> list[int]:
         """The `seq` at which each later turn of the decision's conversation was first decided, in any loop, ascending.

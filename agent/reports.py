@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.annotations import annotated
 from agent.apprentice import observation
 from agent.decision import Situation
-from agent.errors import InvalidInput, Unknown
+from agent.errors import Conflict, InvalidInput, Unknown
 from agent.expiry import EXPIRED
 from agent.identity import Identity
-from agent.log import Appended, Event, LearningLog
+from agent.log import REVOCABLE, Appended, Event, LearningLog
 from agent.redaction import redact
 from agent.rewards import signal as signal_named
+from agent.rewards import taken_back
 
 # Ids that events of other kinds are given, so that repeating them is harmless: an outcome may not take one.
 _OUR_IDS = ("activated:", "alert:", "candidate:", EXPIRED, "message:", "observed:", "revoked:")
@@ -98,13 +100,81 @@ class Reports:
         return Recorded(id, self.append(event).duplicate)
 
     def revoke(self, event_id: str, *, who: str, why: str = "") -> Recorded:
-        """Take an outcome back: the model becomes what it would be without it."""
-        return self._take_back("revoked", event_id, {"who": who, "why": why})
+        """Take back what somebody said or changed: all becomes what it would be without it. Undo is this, too.
 
-    def correct(self, event_id: str, *, value: float, who: str, why: str = "") -> Recorded:
-        """Replace an outcome's value."""
-        signal_named(self._outcome(event_id).body["signal"]).scaled(value)
-        return self._take_back("correction", event_id, {"value": value, "who": who, "why": why})
+        Of an outcome the model forgets it; a correction gives way to the value before; what was taken back stands again
+        once its own revocation is. What is taken back already stays so: a duplicate.
+
+        Raises:
+            Unknown: there is no such event.
+            InvalidInput: it is of a kind that nobody takes back.
+        """
+        target = self.log.event(event_id)
+        if target is None:
+            raise Unknown(f"unknown outcome or change {event_id!r}")
+        if target.kind not in REVOCABLE:
+            raise InvalidInput(f"event {event_id!r} is a {target.kind}: only {', '.join(REVOCABLE)} can be taken back")
+        id = f"revoked:{event_id}"
+        if self.log.event(id) is not None:
+            if event_id in taken_back(self.changes(target)):
+                return Recorded(id, duplicate=True)
+            id = new_id()  # it was put back in the meantime
+        return self._change(target, "revoked", {"event_id": event_id, "who": who, "why": why}, id=id)
+
+    def correct(
+        self, event_id: str, *, value: float, who: str, why: str = "", seen: Sequence[str] | None = None
+    ) -> Recorded:
+        """Replace an outcome's value. `seen` are the ids of its `changes` that `who` knows of.
+
+        Raises:
+            Unknown: there is no such outcome.
+            InvalidInput: the value is out of the signal's range.
+            Conflict: somebody has changed it since; the message says who.
+        """
+        target = self._outcome(event_id)
+        signal_named(target.body["signal"]).scaled(value)
+        if seen is not None and (unseen := [e for e in self.changes(target) if e.id not in seen]):
+            raise Conflict(f"outcome {event_id!r} was changed by {unseen[-1].body['who']!r} in the meantime")
+        return self._change(target, "correction", {"event_id": event_id, "value": value, "who": who, "why": why})
+
+    def changes(self, event: Event) -> list[Event]:
+        """What people changed about an event, oldest first: corrections, takings back, and what took those back."""
+        about, found = {event.id}, list[Event]()
+        for change in self.log.beside(event, ("correction", "revoked")):
+            if change.body["event_id"] in about:
+                about.add(change.id)
+                found.append(change)
+        return found
+
+    def annotate(
+        self,
+        what: str,
+        value: str | bool | None = None,
+        *,
+        who: str,
+        conversation: str | None = None,
+        turn: str | None = None,
+        event_id: str | None = None,
+    ) -> Recorded:
+        """Note what a reviewer says about a conversation or a turn of it (give exactly one, as the log names it).
+
+        `what` is one of `ANNOTATIONS`; what `value` is for each of them stands there.
+
+        Raises:
+            InvalidInput: no such annotation, a value that it does not take, or not exactly one address.
+            Unknown: nothing was decided or said there.
+        """
+        body = {"what": what, "value": annotated(what, value), "who": who}
+        given = {"conversation": conversation, "turn": turn}
+        named = [(column, key) for column, key in given.items() if key is not None]
+        if len(named) != 1:
+            raise InvalidInput(f"an annotation is about exactly one of {', '.join(given)}; got {len(named)}")
+        if not self.log.knows(*named[0]):
+            raise Unknown(f"unknown {named[0][0]} {named[0][1]!r}: nothing was said there")
+        id = event_id or new_id()
+        return Recorded(
+            id, self.append(Event(id, "annotation", self._clock(), None, conversation, turn, None, body)).duplicate
+        )
 
     def hear(self, situation: Situation, *, who: str = "user", part: int = 0, at: float | None = None) -> bool:
         """Log a message, its words redacted; False when it was there already.
@@ -165,20 +235,10 @@ class Reports:
             raise Unknown(f"unknown outcome {event_id!r}")
         return event
 
-    def _take_back(self, kind: str, event_id: str, body: dict[str, Any]) -> Recorded:
-        target = self._outcome(event_id)
-        # Revoking is final, so its id is the outcome's; corrections may follow one another.
-        id = f"{kind}:{event_id}" if kind == "revoked" else new_id()
-        event = Event(
-            id,
-            kind,
-            self._clock(),
-            conversation=target.conversation,
-            turn=target.turn,
-            decision=target.decision,
-            body={"event_id": event_id, **body},
-        )
-        return Recorded(id, self.append(event).duplicate)
+    def _change(self, target: Event, kind: str, body: dict[str, Any], *, id: str | None = None) -> Recorded:
+        """Append what somebody changes about an event, at the address of that."""
+        id, address = id or new_id(), (target.conversation, target.turn, target.decision)
+        return Recorded(id, self.append(Event(id, kind, self._clock(), None, *address, body)).duplicate)
 
 
 def new_id() -> str:

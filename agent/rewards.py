@@ -167,15 +167,23 @@ def earned(
     return None
 
 
+def taken_back(events: Sequence[Event]) -> set[str]:
+    """The ids of what is taken back, of events in the order of the log; what took back may be taken back itself."""
+    found: set[str] = set()
+    for event in reversed(events):
+        if event.kind == "revoked" and event.id not in found:
+            found.add(event.body["event_id"])
+    return found
+
+
 def _standing(evidence: Sequence[Event], rules: Rules, later: Sequence[int]) -> list[_Standing]:
     standing: dict[str, _Standing] = {}
-    revoked: set[str] = set()
+    gone = taken_back(evidence)
     for event in evidence:
-        if event.kind == "outcome" and event.id not in revoked:
+        if event.id in gone:
+            continue
+        if event.kind == "outcome":
             standing[event.id] = _outcome(event, rules, later)
-        elif event.kind == "revoked":
-            revoked.add(event.body["event_id"])
-            standing.pop(event.body["event_id"], None)
         elif event.kind == "correction" and event.body["event_id"] in standing:
             # Moved to the end: a correction is the latest word.
             old = standing.pop(event.body["event_id"])

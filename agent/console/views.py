@@ -9,7 +9,7 @@ from typing import Any
 from agent.explain import explain
 from agent.ledger import credit_of, rules_of
 from agent.log import Event
-from agent.rewards import SIGNALS, activated
+from agent.rewards import SIGNALS, activated, taken_back
 from agent.service import Service
 
 MOST_ROWS = 200
@@ -130,20 +130,23 @@ class Reaction:
 def reactions(evidence: Sequence[Event]) -> list[Reaction]:
     """The outcomes among a decision's evidence, oldest first, each with what was later changed about it."""
     found: dict[str, Reaction] = {}
+    gone = taken_back(evidence)
     for event in evidence:
         target = found.get(event.body.get("event_id", ""))
         if event.kind == "outcome":
             found[event.id] = _reaction(event)
-        elif target is not None and event.kind == "revoked":
+        elif target is None or event.id in gone:
+            continue
+        elif event.kind == "revoked":
             found[target.event_id] = replace(target, standing=False, note=_signed(event))
-        elif target is not None and event.kind == "correction" and target.standing:
+        elif event.kind == "correction":
             value = float(event.body["value"])
             found[target.event_id] = replace(
                 target,
                 value=value,
                 scaled=SIGNALS[target.signal].scaled(value),
                 was=target.value if target.was is None else target.was,
-                note=_signed(event),
+                note=_signed(event) if target.standing else target.note,
             )
     return list(found.values())
 

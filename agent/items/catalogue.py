@@ -242,9 +242,17 @@ def with_bands(items: Mapping[str, Item]) -> dict[str, Item]:
     edges: dict[str, tuple[float, float]] = {}
     for currency, found in prices.items():
         if len(set(found)) >= _FEWEST_PRICES:
-            found.sort()
-            edges[currency] = (found[(len(found) - 1) // 3], found[2 * len(found) // 3])
+            edges[currency] = _edges(sorted(found))
     return {id: _banded(item, edges) for id, item in items.items()}
+
+
+def _edges(prices: Sequence[float]) -> tuple[float, float]:
+    """The greatest low price and the least high one, of prices in ascending order of which three differ at least."""
+    low, high = prices[(len(prices) - 1) // 3], prices[2 * len(prices) // 3]
+    if low == high:  # a price that most have is middling, unless none is lower or none is higher
+        low = max((price for price in prices if price < high), default=low)
+        high = min((price for price in prices if price > high), default=high)
+    return low, high
 
 
 def _banded(item: Item, edges: Mapping[str, tuple[float, float]]) -> Item:

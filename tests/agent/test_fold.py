@@ -27,7 +27,7 @@ from tests.agent.gradient import GradientLearner, known
 
 WHATS = (
     *("decide", "decide", "decide", "watch", "thumb", "thumb", "thumb", "csat", "hint", "activate", "activate"),
-    *("again", "revoke", "correct", "pass", "expire", "look", "restart", "settings"),
+    *("again", "revoke", "correct", "undo", "pass", "expire", "look", "restart", "settings"),
 )
 steps = st.lists(st.tuples(st.sampled_from(WHATS), st.integers(0, 7), st.integers(0, 1)), min_size=5, max_size=60)
 
@@ -74,6 +74,7 @@ class Player:
     def __init__(self, home: Path, loops: Sequence[LoopSettings]) -> None:
         self.home, self.clock, self.loops = home, Clock(), loops
         self.decisions: list[str] = []
+        self.changes: list[str] = []
         self.outcomes: list[Mapping[str, object]] = []
         self.service = self._open()
         self.service.configure("replies", loops[0], who="test")
@@ -104,8 +105,8 @@ class Player:
             self.service.configure("replies", self.loops[value], who="test")
         elif self.decisions and what in ("activate", "thumb", "csat", "hint"):
             self._feedback(what, self.decisions[which % len(self.decisions)], value)
-        elif self.outcomes and what in ("again", "revoke", "correct"):
-            self._second_thoughts(what, self.outcomes[which % len(self.outcomes)], value)
+        elif self.outcomes and what in ("again", "revoke", "correct", "undo"):
+            self._second_thoughts(what, which, value)
 
     def _decide(self, which: int, value: int, *, live: bool = True) -> None:
         person = (None, "ann", "bob")[which % 3]
@@ -132,15 +133,19 @@ class Player:
         self.outcomes.append(given)
         self.service.record(**given)
 
-    def _second_thoughts(self, what: str, outcome: Mapping[str, object], value: int) -> None:
+    def _second_thoughts(self, what: str, which: int, value: int) -> None:
+        outcome = self.outcomes[which % len(self.outcomes)]
         id = str(outcome["event_id"])
-        if what == "again":
+        if what == "undo":
+            for change in self.changes[which : which + 1]:
+                self.changes.append(self.service.revoke(change, who="test").event_id)
+        elif what == "again":
             assert self.service.record(**outcome).duplicate
         elif what == "revoke":
-            self.service.revoke(id, who="test")
+            self.changes.append(self.service.revoke(id, who="test").event_id)
         else:
             worst_or_best = (1, 5) if outcome["signal"] == "csat" else (0, 1)
-            self.service.correct(id, value=worst_or_best[value], who="test")
+            self.changes.append(self.service.correct(id, value=worst_or_best[value], who="test").event_id)
 
 
 @given(loops, steps)

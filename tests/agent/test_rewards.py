@@ -53,6 +53,27 @@ def test_nothing_is_earned_before_anything_is_known():
     assert earned([ACTIVATED]) is None
 
 
+def test_what_was_taken_back_can_be_put_back():
+    up, down = outcome("o1", "thumb", 1), corrected("o1", 0.0)
+    assert earned([up, down]).value == 0.0
+    assert earned([up, down, revoked("c:o1")]) == earned([up])
+    assert earned([up, down, revoked("c:o1"), revoked("revoked:c:o1")]) == earned([up, down])
+    assert earned([up, revoked("o1"), revoked("revoked:o1")]) == earned([up])
+    again = Event("later", "revoked", 1.0, decision="x", body={"event_id": "o1"})
+    assert earned([up, revoked("o1"), revoked("revoked:o1"), again]) is None
+    assert earned([up, revoked("o1"), down, revoked("revoked:o1")]) == earned([up, down])
+
+
+@given(st.lists(st.integers(0, 30), max_size=12))
+def test_undoing_everything_from_the_last_on_leaves_nothing_changed(targets):
+    events = [outcome("o0", "thumb", 1)]
+    for target in targets:
+        about = events[target % len(events)].id
+        events.append(Event(f"r{len(events)}", "revoked", 1.0, decision="x", body={"event_id": about}))
+    undone = [Event(f"u{e.id}", "revoked", 1.0, decision="x", body={"event_id": e.id}) for e in reversed(events[1:])]
+    assert earned([*events, *undone]) == earned(events[:1])
+
+
 def test_a_decision_never_activated_earns_nothing_from_its_turn():
     said = outcome("o", "thumb", 1, on="turn")
     assert earned([said]) is None

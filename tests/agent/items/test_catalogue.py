@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.encoder import reference
@@ -278,6 +278,9 @@ def test_a_shelf_does_not_change(catalogue):
 
 
 @given(st.lists(st.none() | st.floats(0, 1e6), max_size=12), st.floats(0.01, 100))
+@example([0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0], 1.0)
+@example([1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 3.0], 1.0)
+@example([0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0], 1.0)
 def test_bands_follow_prices_whatever_they_are_counted_in(prices, factor):
     def bands(scale):
         items = [Item(str(i), "t", price=None if p is None else p * scale) for i, p in enumerate(prices)]
