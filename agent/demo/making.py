@@ -5,6 +5,7 @@ The same seed, size and end give the same traffic: all is equal but the ids that
 
 from __future__ import annotations
 
+import gc
 import heapq
 import itertools
 import random
@@ -189,7 +190,7 @@ class _Simulation:
     def run(self) -> None:
         """Let all the weeks pass."""
         self._encode()
-        with _one_thread():
+        with _hurried():
             self._prepare()
             self._play()
         self._close()
@@ -258,14 +259,17 @@ class _Simulation:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Models this small are slower on several threads, which spin."""
-    before = torch.get_num_threads()
+def _hurried() -> Iterator[None]:
+    """Models this small are slower on several threads, which spin; and nothing here makes cycles worth collecting."""
+    threads, collecting = torch.get_num_threads(), gc.isenabled()
     torch.set_num_threads(1)
+    gc.disable()
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        if collecting:
+            gc.enable()
 
 
 def arrivals(size: Size, plan: Plan, rng: random.Random) -> list[float]:

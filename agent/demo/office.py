@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from agent.demo.conversation import Floor, Given
 from agent.demo.desk import Talk, understood
@@ -20,7 +19,12 @@ _REWORDED = {
         'five more. Your account shows each step under "Returns".'
     )
 }
-_TAGS = {"late": "courier strike", "wrong": "wrong reply", "short": "could be shorter", "words": "new reply wanted"}
+_TAGS = ("courier strike", "wrong reply", "could be shorter", "new reply wanted")
+_COMMENTS = (
+    "Let us talk about this one on Monday.",
+    "The customer asked twice; our reply never names a date.",
+    "Would a German wording have helped?",
+)
 
 
 @dataclass
@@ -111,22 +115,19 @@ class Office:
             self._reviewed(given)
 
     def _reviewed(self, given: Given) -> None:
+        """Look at a conversation: somebody is asked to, and notes what they see."""
         who = self.rng.choice(REVIEWERS)
-        self._annotate("assigned", given, value=who, who=LEAD)
+        self._note(given, "assigned", who, who=LEAD)
         if not given.helped and self.rng.random() < 0.5:
-            tag = self.rng.choice(list(_TAGS.values()))
-            self._annotate("tag", given, value=tag, who=who)
+            self._note(given, "tag", self.rng.choice(_TAGS), who=who)
         if not given.helped and self.rng.random() < 0.3:
-            self._annotate("flag", given, value="", who=who)
-            self._annotate("comment", given, value="Let us talk about this one on Monday.", who=who)
-        self._annotate("reviewed", given, value="", who=who)
+            self._note(given, "flag", True, who=who)
+            self._note(given, "comment", self.rng.choice(_COMMENTS), who=who)
+        for number, reviewer in enumerate((who, self.rng.choice(REVIEWERS))):
+            if self.rng.random() < (0.8, 0.25)[number]:
+                agrees = self.rng.random() < 0.88
+                self._note(given, "reviewed", "good" if given.helped is agrees else "bad", who=reviewer)
 
-    def _annotate(self, what: str, given: Given, *, value: str, who: str) -> None:
-        annotate(self.floor.desk.service, what, conversation=given.conversation, value=value, who=who)
-
-
-def annotate(service: Any, what: str, *, conversation: str, value: str, who: str) -> None:
-    """Note something on a conversation, where the service can keep such notes."""
-    if hasattr(service, "annotate"):
-        key = service.identity.conversation(conversation)
-        service.annotate(what=what, value=value or None, conversation=key, who=who)
+    def _note(self, given: Given, what: str, value: str | bool, *, who: str) -> None:
+        service = self.floor.desk.service
+        service.annotate(what, value, who=who, conversation=service.identity.conversation(given.conversation))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from agent.demo.plan import CHANNELS, drawn
 
-#: reviewers by role, as they sign what they do in the console; and who only looks on.
-LEAD, REVIEWERS, VIEWER = "Ida Example", ("Max Muster", "Jo Sample", "Kim Beispiel"), "Vic Visitor"
+#: who signs what is done in the console: the one who decides, and those who review.
+LEAD, REVIEWERS = "Ida Example", ("Max Muster", "Jo Sample", "Kim Beispiel")
 
 
 @dataclass(frozen=True)
