@@ -143,7 +143,7 @@ def _pleased(floor: Floor, talk: Talk, answer: Answer, rng: random.Random) -> St
 
 def _reaction(rng: random.Random, tries: int) -> str:
     """What somebody does whom a reply did not help: ask again, ask for a person, leave, or simply write no more."""
-    weights = {"again": 0.3 if tries < _MOST_TURNS else 0.0, "person": 0.2, "left": 0.32, "silent": 0.18}
+    weights = {"again": 0.3 if tries < _MOST_TURNS else 0.0, "person": 0.22, "left": 0.38, "silent": 0.1}
     return rng.choices(list(weights), weights=list(weights.values()))[0]
 
 

@@ -42,7 +42,7 @@ _FIRST_POLICY = "epsilon_greedy"
 _HOURS = (1, 1, 1, 1, 1, 2, 5, 9, 14, 18, 20, 19, 17, 16, 17, 18, 18, 19, 20, 18, 14, 9, 5, 2)
 _DAYS = (1.2, 1.1, 1.0, 1.0, 1.0, 0.7, 0.55)
 _GROWTH = 0.3  # more at the end than at the beginning
-_STRIKE = 1.5  # times as many while couriers strike
+_STRIKE = 1.9  # times as many while couriers strike
 _KEPT = ("learning.db", "identity.key", "snapshots", "catalogues")
 # The console's index over the log that was there before: it knows nothing of a new one.
 _STALE = ("review.db", "review.db-wal", "review.db-shm", "learning.db-wal", "learning.db-shm")

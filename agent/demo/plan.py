@@ -45,7 +45,7 @@ class Plan:
     reworded: float = 0.5
     falling: float = 0.55
     burst: float = 0.64
-    strike: tuple[float, float] = (0.74, 0.84)
+    strike: tuple[float, float] = (0.72, 0.84)
     blocked: float = 0.8
     pinned: float = 0.9
 
@@ -61,13 +61,13 @@ class Plan:
     def share(self, kind: Kind, when: float) -> float:
         """How often a kind of question is asked at a time, against the others."""
         striking = kind.name == "late" and self.strike[0] <= when < self.strike[1]
-        return kind.share * (7.0 if striking else 1.0)
+        return kind.share * (10.0 if striking else 1.0)
 
     def satisfies(self, kind: Kind, reply: str, wording: str, *, channel: str, language: str, when: float) -> float:
         """The chance that a reply, so worded, satisfies somebody who asks: the hidden truth that is to be learned."""
         base = kind.answers.get(reply.removeprefix(TOPIC), _ELSEWHERE)
         if reply == self.worse_reply and when >= self.strike[0]:
-            base *= 0.06 if when < self.strike[1] else 0.8
+            base *= 0.02 if when < self.strike[1] else 1.0
         if reply == self.reworded_reply and when < self.reworded:
             base *= 0.72
         if kind.name == "payment" and when > self.falling:
