@@ -70,7 +70,8 @@ def wilson(share: float, size: float) -> tuple[float, float]:
     z2 = _Z * _Z / size
     centre = (share + z2 / 2.0) / (1.0 + z2)
     half = _Z / (1.0 + z2) * math.sqrt(share * (1.0 - share) / size + z2 / (4.0 * size))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # The share lies in it, however they are rounded.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def renew(db: Connection, day: int) -> None:
