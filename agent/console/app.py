@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 import policies
 from agent.access import limits
 from agent.access.door import Door
-from agent.console import access, api, health, pages, sections, suggest
+from agent.console import access, api, health, pages, sections, standings, suggest
+from agent.console.figures import Figures
 from agent.console.files import Files
 from agent.console.guard import LARGEST_BODY, Guard
 from agent.console.language import N_, Language, gettext
@@ -80,11 +81,12 @@ def create_app(
     app = FastAPI(title="Rejoinder", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service = service
     app.state.index = ReviewIndex(service.log, service.home)
+    app.state.figures = Figures()
     app.state.loading = health.Loading()
     app.state.door = door or Door(service.home)
     app.state.limits = limits.Limits(api=rate)
     app.state.simulated = lambda: False  # whether the log is a demo's
-    for router in (api.router, suggest.router, health.router, *pages.ROUTERS):
+    for router in (api.router, standings.router, suggest.router, health.router, *pages.ROUTERS):
         app.include_router(router)
     app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
     app.state.sections = sections.existing(app.routes)

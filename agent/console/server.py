@@ -66,6 +66,7 @@ def run(
             )
             with _catching_up(service):
                 uvicorn.Server(config).run(sockets=[listener])
+                app.state.figures.close()
         finally:
             with contextlib.suppress(LogUnavailable):
                 service.close()

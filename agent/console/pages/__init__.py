@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from agent.console.pages import account, decisions, languages, people, queue
+from agent.console.pages import account, decisions, languages, past, people, policies, queue
 
 ROUTERS = (
     queue.router,
+    policies.router,
+    past.router,
     decisions.router,
     account.router,
     people.router,
