@@ -219,9 +219,7 @@ class Versions(Reports):
             if action == ROLL_BACK and before.champion is not None:
                 return self.promote(loop, before.champion.version, who=who, why=why, seen=seq)
             if action not in (STAGE, PROMOTE, WITHDRAW):
-                raise InvalidInput(
-                    f"loop {loop!r}: what came from its settings cannot be undone here; change them there"
-                )
+                raise InvalidInput(f"loop {loop!r}: what came from settings cannot be undone here; change them there")
             standing = self.roll_back(loop, who=who, why=why, seen=seq) if action == PROMOTE else self.standing(loop)
             if before.challenger is not None and (standing.challenger, standing.share) != (
                 before.challenger,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.review.index import ReviewIndex
 from agent.review.sums import Sums
@@ -15,7 +15,7 @@ class Record:
 
     decisions: int = 0
     live: int = 0
-    sums: Sums = Sums()
+    sums: Sums = field(default_factory=Sums)
 
 
 def records(index: ReviewIndex, loop: str) -> dict[str, Record]:

@@ -61,7 +61,7 @@ def converse(decide: Decide, client: TestClient, n: int) -> list[str]:
     for i in range(n):
         made = decide(context={"text": f"where is my parcel {i % 5}"}, seed=i, conversation=f"c{i}")
         good = int(made["chosen"] == "refund")
-        told = {"decision_id": made["decision_id"], "signal": "thumb", "value": good or -1}
+        told = {"decision_id": made["decision_id"], "signal": "thumb", "value": good}
         assert client.post("/v1/outcomes", json=told).status_code == 200
         ids.append(made["decision_id"])
     return ids
@@ -85,10 +85,10 @@ def test_an_admin_stages_promotes_and_rolls_back_and_each_is_in_the_log(app, ser
     assert service.standing(LOOP).champion == challenger
     assert step(admin, "roll-back", seen=seen(service)).status_code == 303
     assert service.standing(LOOP).champion == first
-    steps = [
-        (event.body["action"], event.body["who"], event.body["why"]) for event in service.log.read(kinds=("model",))
+    bodies = [event.body for event in service.log.read(kinds=("model",))]
+    assert [(body["action"], body["who"], body["why"]) for body in bodies] == [
+        (action, "admin", "to try") for action in ("stage", "stage", "promote", "roll_back")
     ]
-    assert steps == [(action, "admin", "to try") for action in ("stage", "stage", "promote", "roll_back")]
 
 
 def test_every_step_is_undone_to_what_was_before(app, service: Service) -> None:
@@ -245,11 +245,8 @@ def test_what_moved_is_told_with_its_evidence(make_service: Callable[..., Servic
             body = {"loop": LOOP, "context": context, "conversation": f"c{i}", "candidates": both}
             made = client.post("/v1/decisions", json=body).json()
             decided.append(made["decision_id"])
-            service.mark(LOOP, made["chosen"], approved=True, who="test") if i == 0 else None
-            client.post(
-                "/v1/outcomes",
-                json={"decision_id": made["decision_id"], "signal": "thumb", "value": 1 if i < 6 else -1},
-            )
+            told = {"decision_id": made["decision_id"], "signal": "thumb", "value": int(i < 6)}
+            assert client.post("/v1/outcomes", json=told).status_code == 200
         page = worked_out(client, f"{PATH}/changes?days=7&until={int(now[0]) + 60}")
         raw = client.get(f"{PATH}/changes?days=7&until={int(now[0]) + 60}").text
     assert "Moved it by" in page
@@ -296,14 +293,9 @@ def test_the_api_stages_promotes_rolls_back_and_withdraws(app, service: Service)
     assert admin.delete(f"{API}/challenger", params={"why": "no"}).json()["challenger"] is None
     versions = reader.get(API).json()["versions"]
     assert len(versions) == 3
-    assert {version["who"] for version in versions} == {"test", "api (for admin)"}
-    for wrong in (
-        {"share": 2},
-        {"share": 0.1, "settings": {"alpah": 1}},
-        {"share": 0.1, "seen": True},
-        {"share": "1"},
-        {},
-    ):
+    assert {version["who"] for version in versions} == {"api (key:for admin)"}
+    unknown = {"share": 0.1, "settings": {"alpah": 1}}
+    for wrong in ({"share": 2}, unknown, {"share": 0.1, "seen": True}, {"share": "1"}, {}):
         problem(admin.post(API, json=wrong), 422)
     assert problem(admin.post("/v1/loops/nobody/versions", json={"share": 0.1}), 404)
     assert problem(browser(app).get(API), 401)

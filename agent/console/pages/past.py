@@ -163,9 +163,8 @@ def _known(found: AsOf | None) -> list[Any]:
     """The candidates, those expected to earn most first."""
     if found is None:
         return []
-    return sorted(found.candidates, key=lambda known: (known.expected is None, -(known.expected or 0.0), known.id))[
-        :ROWS
-    ]
+    first = sorted(found.candidates, key=lambda one: (one.expected is None, -(one.expected or 0.0), one.id))
+    return first[:ROWS]
 
 
 def _differs(service: Service, loop: str, found: AsOf | None) -> list[Difference]:

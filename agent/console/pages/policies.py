@@ -78,7 +78,7 @@ def stage(
         return service.stage(loop, challenger, share=_share(percent), who=who, why=_said(why), seen=seen)
 
     said = {"policy": policy, "settings": settings, "percent": percent, "why": why}
-    return _step(request, loop, "stage", do, said, seen)
+    return _step(request, loop, "stage", do, said)
 
 
 @router.post("/policies/{loop}/share", dependencies=[Admin])
@@ -91,7 +91,7 @@ def share(request: Request, loop: LoopName, percent: Text = "", why: Why = "", s
             raise InvalidInput(_("There is no challenger, so it has no share."))
         return service.stage(loop, challenger, share=_share(percent), who=who, why=_said(why), seen=seen)
 
-    return _step(request, loop, "share", do, {"percent": percent, "why": why}, seen)
+    return _step(request, loop, "share", do, {"percent": percent, "why": why})
 
 
 @router.post("/policies/{loop}/promote", dependencies=[Admin])
@@ -101,7 +101,7 @@ def promote(request: Request, loop: LoopName, version: Text = "", why: Why = "",
     def do(service: Service, who: str) -> Standing:
         return service.promote(loop, version, who=who, why=_said(why), seen=seen)
 
-    return _step(request, loop, "promote", do, {"version": version, "why": why}, seen)
+    return _step(request, loop, "promote", do, {"version": version, "why": why})
 
 
 @router.post("/policies/{loop}/roll-back", dependencies=[Admin])
@@ -111,7 +111,7 @@ def roll_back(request: Request, loop: LoopName, why: Why = "", seen: Seen = None
     def do(service: Service, who: str) -> Standing:
         return service.roll_back(loop, who=who, why=_said(why), seen=seen)
 
-    return _step(request, loop, "roll-back", do, {"why": why}, seen)
+    return _step(request, loop, "roll-back", do, {"why": why})
 
 
 @router.post("/policies/{loop}/withdraw", dependencies=[Admin])
@@ -121,7 +121,7 @@ def withdraw(request: Request, loop: LoopName, why: Why = "", seen: Seen = None)
     def do(service: Service, who: str) -> Standing:
         return service.withdraw(loop, who=who, why=_said(why), seen=seen)
 
-    return _step(request, loop, "withdraw", do, {"why": why}, seen)
+    return _step(request, loop, "withdraw", do, {"why": why})
 
 
 @router.post("/policies/{loop}/undo", dependencies=[Admin])
@@ -141,7 +141,6 @@ def _step(
     action: str,
     do: Callable[[Service, str], Standing],
     said: Mapping[str, str],
-    seen: int | None,
 ) -> Response:
     """Take a step, and say so on the page; if it cannot be taken, say why, and keep what was typed."""
     service = service_of(request)
