@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 import policies
 from agent.access import limits
 from agent.access.door import Door
-from agent.console import access, api, health, pages, review_api, sections, suggest
+from agent.console import access, api, health, pages, review_api, sections, standings, suggest
+from agent.console.figures import Figures
 from agent.console.files import Files
 from agent.console.guard import LARGEST_BODY, Guard
 from agent.console.language import N_, Language, gettext
@@ -85,6 +86,7 @@ def create_app(
     app.state.service = service
     app.state.index = ReviewIndex(service.log, service.home)
     app.state.bulks = Bulks(service, app.state.index)
+    app.state.figures = Figures()
     app.state.loading = health.Loading()
     app.state.traffic = Traffic()
     app.state.later = Later()
@@ -92,7 +94,7 @@ def create_app(
     app.state.limits = limits.Limits(api=rate)
     app.state.simulated = _simulated(service)
     app.state.indexed = lambda: _indexed(app.state.index)
-    for router in (api.router, review_api.router, suggest.router, health.router, *pages.ROUTERS):
+    for router in (api.router, review_api.router, standings.router, suggest.router, health.router, *pages.ROUTERS):
         app.include_router(router)
     app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
     app.state.sections = sections.existing(app.routes)
