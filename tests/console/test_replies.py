@@ -199,8 +199,8 @@ def test_nothing_that_is_written_becomes_markup(client: TestClient, service: Ser
     service.hear(Situation([NASTY], "c", "p", "m", "web", {"intent:nlu_fallback": 1.0}))
     path, fields = form_of(client, "answer", "script")
     for where in (
-        f"/replies?loop={LOOP}", f"/replies/{LOOP}/{reply.id}", "/unanswered", path, path.replace("answer?", "existing?"),
-        f"/replies?q={NASTY}",
+        f"/replies?loop={LOOP}", f"/replies/{LOOP}/{reply.id}", "/unanswered", path,
+        path.replace("answer?", "existing?"), f"/replies?q={NASTY}",
     ):  # fmt: skip
         found = page(client, where)
         assert "alert(1)" in found.text or "q=" in where
@@ -249,9 +249,11 @@ def test_a_viewer_looks_and_changes_nothing(client: TestClient, service: Service
     before = service.log.last_seq()
     of = {"loop": LOOP, "id": "refund", "csrf": csrf[1]}
     for path, fields in (
-        ("/replies/new", {"text": "x"}), ("/replies/edit", {"version": 1, "text": "x"}), ("/replies/state", {"state": "blocked"}),
+        ("/replies/new", {"text": "x"}), ("/replies/edit", {"version": 1, "text": "x"}),
+        ("/replies/state", {"state": "blocked"}),
         ("/replies/approve", {}), ("/replies/schedule", {}), ("/replies/restore", {"version": 1, "seen": 1}),
-        ("/unanswered/answer", {"about": "a", "upto": 1, "text": "x"}), ("/unanswered/existing", {"about": "a", "upto": 1}),
+        ("/unanswered/answer", {"about": "a", "upto": 1, "text": "x"}),
+        ("/unanswered/existing", {"about": "a", "upto": 1}),
         ("/unanswered/dismiss", {"about": "a", "upto": 1}), ("/unanswered/undo", {"event": "e"}),
     ):  # fmt: skip
         assert sent(client, path, **of, **fields).status_code == 403, path
