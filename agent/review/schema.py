@@ -37,7 +37,8 @@ create index conversations_day on conversations (day);
 create index conversations_reward on conversations (worst, id) where worst is not null;
 create index conversations_uncertainty on conversations (uncertainty, id);
 create index conversations_turns on conversations (turns, id);
-create index conversations_priority on conversations (priority, id) where priority > 0;
+create index conversations_priority on conversations (priority, id);
+create index conversations_length on conversations (last - started);
 
 create table decisions (
     seq integer primary key,
