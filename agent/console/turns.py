@@ -14,6 +14,7 @@ from agent.console.formats import short
 from agent.console.language import gettext as _
 from agent.console.views import Detail, Reaction, detail_of, reactions
 from agent.database import Row
+from agent.domains import ACTIONS, RESPONSES
 from agent.errors import Unknown
 from agent.log import Event
 from agent.review.thread import Thread, Turn
@@ -82,9 +83,9 @@ def opened(service: Service, turn: Turn) -> Opened:
     evidence = {e.id: e for event in events for e in service.log.evidence(event)}
     found = told_of(service, sorted(evidence.values(), key=lambda event: event.seq))
     loops = [loop for loop in service.loops() if not loop.startswith(_ITEMS)]
-    asked = [row["loop"] for row in rows if row["loop"] in loops]
-    # What is a wholly new reply is chosen where replies are, not where one is worded.
-    loop = _ACTIONS if _ACTIONS in loops and asked[:1] != [] else next(iter(asked or loops), "")
+    # A wholly new reply is chosen where replies are, not where one is worded.
+    asked = [row["loop"] for row in rows if row["loop"] in loops and row["loop"] != RESPONSES]
+    loop = next(iter([*asked, *(name for name in loops if name == ACTIONS), *loops]), "")
     return Opened(
         turn=turn,
         details=[detail_of(service, event.id) for event in events],
@@ -197,4 +198,4 @@ def choices(signal: Signal) -> dict[str, Any]:
 
 
 _WHAT_IF = re.compile(r"/decisions/\{\w+\}/what-if")
-_ACTIONS, _ITEMS = "actions", "items:"
+_ITEMS = "items:"  # what the loops of catalogues are called begins with it
