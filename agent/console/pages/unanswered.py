@@ -133,7 +133,7 @@ def existing(
         settled = _settled(pile, upto, offered, example)
         before = service.history(loop, id)[0].reply
         asked = list(dict.fromkeys((*before.examples, *example)))[-MOST_EXAMPLES:]
-        why = _("questions from the inbox")
+        why = "questions from the inbox"
         reply = service.edit(
             loop, id, examples=asked, typo=True, who=visitor.name, why=why, version_seen=before.version
         )
@@ -172,11 +172,11 @@ def undo(
     again: dict[str, Any] = {"loop": loop, "id": id} if id else {}
     if state:
         again["state"] = service.history(loop, id)[0].reply.state
-        service.mark(loop, id, state=state, who=who, why=_("undone in the inbox"))
+        service.mark(loop, id, state=state, who=who, why="undone in the inbox")
     elif version:
         old = _version(service, loop, id, version)
         made = service.edit(
-            loop, id, old.texts, examples=old.examples, who=who, why=_("undone in the inbox"), version_seen=seen
+            loop, id, old.texts, examples=old.examples, who=who, why="undone in the inbox", version_seen=seen
         )
         again |= {"version": str(seen), "seen": str(made.version)}
     done = service.revoke(event, who=who)
