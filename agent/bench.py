@@ -124,7 +124,9 @@ def offer(reply: Reply, encoder: Encoder) -> Offered:
     """A reply whose words may be in no log."""
     vectors = dict(zip(reply.refs, encoder.encode(reply.meant), strict=True))
     asked = [vectors[reference(text)] for text in reply.examples]
-    return Offered(reply, candidate(reply, vectors), stacked(asked) if asked else None)
+    # Beside the version in force, it needs a name of its own; what is learned of it goes by its lineage.
+    drafted = replace(candidate(reply, vectors), id=f"{reply.id}\x1fdraft", lineage=reply.lineage or (reply.id,))
+    return Offered(reply, drafted, stacked(asked) if asked else None)
 
 
 def available(replies: Sequence[Reply], *, strict: bool, at: float) -> list[Reply]:

@@ -38,7 +38,7 @@ def sent(client: TestClient, path: str, **fields: Any) -> Any:
 def undo(client: TestClient, where: str) -> Any:
     """Press Undo in the notice of the next page."""
     found = client.get(where).text
-    form = re.search(r'<p class="notice.*?<form[^>]*action="([^"]+)"[^>]*>(.*?)</form>', found, re.DOTALL)
+    form = re.search(r'<div class="notice.*?<form[^>]*action="([^"]+)"[^>]*>(.*?)</form>', found, re.DOTALL)
     assert form is not None, found[-2000:]
     fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form[2]))
     return sent(client, html.unescape(form[1]), **{name: html.unescape(value) for name, value in fields.items()})
@@ -166,9 +166,10 @@ def test_states_times_and_approval_can_be_undone(client: TestClient, service: Se
         assert now().state == "enabled"
     sent(client, "/replies/schedule", **of, since="2030-01-01T09:00", until="2031-01-01T09:00")
     assert now().until - now().since == 365 * 86_400
-    assert "not yet" in page(client, where).text
     undo(client, where)
     assert (now().since, now().until) == (None, None)
+    sent(client, "/replies/schedule", **of, since="2030-01-01T09:00")
+    assert "not yet" in page(client, where).text
     sent(client, "/replies/approve", **of, approved="false")
     assert not now().approved
     undo(client, where)
@@ -198,10 +199,8 @@ def test_nothing_that_is_written_becomes_markup(client: TestClient, service: Ser
     decide(context={"text": NASTY}, candidates=[reply.id])
     service.hear(Situation([NASTY], "c", "p", "m", "web", {"intent:nlu_fallback": 1.0}))
     path, fields = form_of(client, "answer", "script")
-    for where in (
-        f"/replies?loop={LOOP}", f"/replies/{LOOP}/{reply.id}", "/unanswered", path,
-        path.replace("answer?", "existing?"), f"/replies?q={NASTY}",
-    ):  # fmt: skip
+    paths = (f"/replies?loop={LOOP}", f"/replies/{LOOP}/{reply.id}", "/unanswered", path, f"/replies?q={NASTY}")
+    for where in (*paths, path.replace("answer?", "existing?")):
         found = page(client, where)
         assert "alert(1)" in found.text or "q=" in where
         assert found.tags.count("img") == 1
@@ -248,14 +247,20 @@ def test_a_viewer_looks_and_changes_nothing(client: TestClient, service: Service
     assert client.get("/unanswered").status_code == 200
     before = service.log.last_seq()
     of = {"loop": LOOP, "id": "refund", "csrf": csrf[1]}
-    for path, fields in (
-        ("/replies/new", {"text": "x"}), ("/replies/edit", {"version": 1, "text": "x"}),
-        ("/replies/state", {"state": "blocked"}),
-        ("/replies/approve", {}), ("/replies/schedule", {}), ("/replies/restore", {"version": 1, "seen": 1}),
-        ("/unanswered/answer", {"about": "a", "upto": 1, "text": "x"}),
-        ("/unanswered/existing", {"about": "a", "upto": 1}),
-        ("/unanswered/dismiss", {"about": "a", "upto": 1}), ("/unanswered/undo", {"event": "e"}),
-    ):  # fmt: skip
+    pile = {"about": "a", "upto": 1}
+    posts: dict[str, dict[str, Any]] = {
+        "/replies/new": {"text": "x"},
+        "/replies/edit": {"version": 1, "text": "x"},
+        "/replies/state": {"state": "blocked"},
+        "/replies/approve": {},
+        "/replies/schedule": {},
+        "/replies/restore": {"version": 1, "seen": 1},
+        "/unanswered/answer": {**pile, "text": "x"},
+        "/unanswered/existing": pile,
+        "/unanswered/dismiss": pile,
+        "/unanswered/undo": {"event": "e"},
+    }
+    for path, fields in posts.items():
         assert sent(client, path, **of, **fields).status_code == 403, path
     for path in ("/replies/new", "/unanswered/answer?about=a", "/unanswered/existing?about=a"):
         assert client.get(path).status_code == 403

@@ -18,14 +18,15 @@ from agent.candidates import CONSOLE, STATES, Reply
 from agent.console.access import require
 from agent.console.api import LoopName, service_of
 from agent.console.formats import moment
-from agent.console.index import index_of
+from agent.console.index import index_of, later_of
 from agent.console.language import gettext as _
 from agent.console.notices import tell
 from agent.console.rendering import render
 from agent.console.times import moment_of
 from agent.errors import Conflict, InvalidInput, ModelMissing, Unknown
+from agent.review import contexts
 from agent.review import replies as review
-from agent.review.replies import PERIODS, Figures, Span
+from agent.review.replies import PERIODS, Figures, Span, Topic
 from agent.service import Service
 
 ROWS = 50  # a page of the list
@@ -280,7 +281,7 @@ def _one(request: Request, loop: str, id: str, *, period: str = "90d", status: i
         "figures": review.figures(index, loop, span).get(id, Figures()),
         "versions": review.by_version(index, loop, id),
         "stretches": review.over_time(index, loop, id, span),
-        "topics": review.topics(index, loop, id, span),
+        "topics": _topics(request, loop, id, span),
         "questions": review.questions(index, loop, id),
         "wordings": wordings,
         "editable": not loop.startswith("items:") and reply.prior is None,
@@ -293,6 +294,21 @@ def _one(request: Request, loop: str, id: str, *, period: str = "90d", status: i
     return render(
         request, "replies/reply.html", status=status, section="/replies", **{**values, **form, **rest, **given}
     )
+
+
+def _topics(request: Request, loop: str, id: str, span: Span) -> list[Topic]:
+    """How it did by intent; where hardly any is known, by clusters of what was asked, once they are made."""
+    service, index = service_of(request), index_of(request)
+    found = review.topics(index, loop, id, span)
+    named = sum(topic.shown for topic in found if topic.name)
+    if not found or 2 * named >= sum(topic.shown for topic in found):
+        return found
+
+    def make() -> list[contexts.Given]:
+        return contexts.given(index, service.log, loop, encoder=service.overview(loop).settings.encoder)
+
+    made = later_of(request).get(("contexts", loop), index.seq, make)
+    return found if made is None else contexts.topics(made.value, id)
 
 
 def _new(

@@ -14,7 +14,7 @@ from agent.access.visitor import Visitor
 from agent.candidates import Reply
 from agent.console.access import require
 from agent.console.api import service_of
-from agent.console.index import index_of
+from agent.console.index import index_of, later_of
 from agent.console.language import gettext as _
 from agent.console.language import ngettext
 from agent.console.notices import tell
@@ -23,7 +23,7 @@ from agent.console.rendering import render
 from agent.editing import MOST_EXAMPLES
 from agent.errors import Conflict, InvalidInput, ModelMissing, Unknown
 from agent.review.inbox import Inbox, Pile, said, said_of, sort
-from agent.review.later import Later, Made
+from agent.review.later import Made
 from agent.review.unanswered import REASONS, Search, channels, fallbacks, settled_of
 from agent.service import Service
 
@@ -133,7 +133,7 @@ def existing(
         settled = _settled(pile, upto, offered, example)
         before = service.history(loop, id)[0].reply
         asked = list(dict.fromkeys((*before.examples, *example)))[-MOST_EXAMPLES:]
-        why = _("questions from the inbox")
+        why = "questions from the inbox"
         reply = service.edit(
             loop, id, examples=asked, typo=True, who=visitor.name, why=why, version_seen=before.version
         )
@@ -172,11 +172,11 @@ def undo(
     again: dict[str, Any] = {"loop": loop, "id": id} if id else {}
     if state:
         again["state"] = service.history(loop, id)[0].reply.state
-        service.mark(loop, id, state=state, who=who, why=_("undone in the inbox"))
+        service.mark(loop, id, state=state, who=who, why="undone in the inbox")
     elif version:
         old = _version(service, loop, id, version)
         made = service.edit(
-            loop, id, old.texts, examples=old.examples, who=who, why=_("undone in the inbox"), version_seen=seen
+            loop, id, old.texts, examples=old.examples, who=who, why="undone in the inbox", version_seen=seen
         )
         again |= {"version": str(seen), "seen": str(made.version)}
     done = service.revoke(event, who=who)
@@ -194,10 +194,8 @@ def query_of(search: Search) -> dict[str, str]:
 def _inbox(request: Request, search: Search, *, patience: float) -> Made[Inbox] | None:
     """The inbox as it is, if that does not take too long; else an older one, or None."""
     service, index, now = service_of(request), index_of(request), time.time()
-    later = request.app.state.later
-    assert isinstance(later, Later)
     key, state = ("unanswered", search, fallbacks()), (index.seq, int(now // 3_600))
-    return later.get(key, state, lambda: sort(service, index, search, now=now), patience=patience)
+    return later_of(request).get(key, state, lambda: sort(service, index, search, now=now), patience=patience)
 
 
 def _current(request: Request, search: Search) -> Inbox:

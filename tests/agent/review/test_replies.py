@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agent.console.formats import moment
 from agent.decision import Situation
+from agent.review import contexts
 from agent.review import replies as review
 from agent.review.index import ReviewIndex
 from agent.review.replies import Span
@@ -127,3 +128,20 @@ def test_what_newcombe_reports_comes_out() -> None:
     # which one is lost to the mean.
     low, value, high = review.difference(counted(56, 14), counted(48, 32))
     assert (low, value, high) == pytest.approx((0.0524, 0.2, 0.3339), abs=1.5e-3)
+
+
+def test_without_intents_topics_are_what_was_asked(service: Service, clock: Clock) -> None:
+    for n in range(24):
+        made = service.decide(LOOP, Situation([f"question {n % 3}"], f"c{n % 10}", "p", f"m{n}"), seed=n)
+        assert made is not None
+        service.record(signal="thumb", value=n % 2, decision=made.id)
+    index = ReviewIndex(service.log, service.home)
+    index.catch_up()
+    found = contexts.given(index, service.log, LOOP, encoder=service.overview(LOOP).settings.encoder)
+    assert len(found) == 24
+    topics = contexts.topics(found, "refund")
+    assert sum(topic.shown for topic in topics) == of(index, "chosen = 'refund'")[0]
+    for topic in topics:
+        texts = [one.name for one in found]
+        assert topic.name in texts
+        assert topic.mine.fed + topic.others.fed == texts.count(topic.name)
