@@ -31,6 +31,9 @@ def test_a_challenger_is_staged_promoted_and_rolled_back(window: Callable[..., C
     assert form.get_by_label("Settings that differ").input_value() == "alpha="
     assert form.get_by_label("Reason").input_value() == "more daring"
     console.check("policies-refused")
+    (refused,) = console.problems
+    assert "422" in refused  # the browser's own line on the answer's status
+    console.problems.clear()
     form.get_by_label("Settings that differ").fill("alpha=0.3")
     form.get_by_role("button").click()
     page.get_by_text("The challenger is staged.").wait_for()
@@ -48,7 +51,7 @@ def test_a_challenger_is_staged_promoted_and_rolled_back(window: Callable[..., C
     page.get_by_text("the version before answers everybody again").wait_for()
     assert standing_of(service.log, LOOP).champion == first
     page.keyboard.press("z")  # Undo
-    page.get_by_text("Undone.").wait_for()
+    page.get_by_text("Undone.", exact=True).wait_for()
     assert standing_of(service.log, LOOP).champion == challenger
 
 
