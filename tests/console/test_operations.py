@@ -53,7 +53,7 @@ def test_the_audit_log_shows_what_was_done_and_by_whom(client: TestClient, decid
 
 
 def test_log_ins_are_for_admins_to_see(app: FastAPI) -> None:
-    for role in ROLES:
+    for role in reversed(ROLES):
         app.state.door.users.create(role, role, PASSWORD)
     admin, viewer = logged_in(app, "admin"), logged_in(app, "viewer")
     seen = page(admin, "/operations")
