@@ -15,12 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agent.access.command import keys, users
-from agent.errors import InvalidInput, RejoinderError
+from agent.demo.command import demo
+from agent.errors import RejoinderError
 from agent.importance import WINDOW
 from agent.items.command import items
-from agent.opened import opened as _service
+from agent.policy_commands import policies
 from agent.replies import replies
 from agent.settings import LoopSettings, home
+from agent.shell import opened, pairs
 from policies.settings import DEFAULTS as POLICIES
 from policies.types import InvalidInput as PolicyInputError
 
@@ -117,9 +119,7 @@ def simulate(
     with _bars() as bars:
         result = simulation.simulate(
             questions,
-            LoopSettings.of(
-                {"policy": policy, **_pairs(settings)}, where="--set", base=simulation.settings_for(policy)
-            ),
+            LoopSettings.of({"policy": policy, **pairs(settings)}, where="--set", base=simulation.settings_for(policy)),
             test=tests,
             replies=simulation.read_replies(replies) if replies else None,
             rounds=rounds,
@@ -143,7 +143,7 @@ def explain(decision: str, words: bool, nearest: int | None, recompute: bool, as
     from agent import render
     from agent.explain import why
 
-    with _service() as service:
+    with opened() as service:
         event = service.decision(decision)
         with _status() as say:
             if words or recompute:
@@ -167,7 +167,7 @@ def mark(
     loop: str, candidate: str, state: str | None, approved: bool | None, who: str, why: str, as_json: bool
 ) -> None:
     """Pin, block, disable, enable or approve a CANDIDATE of a LOOP."""
-    with _service() as service:
+    with opened() as service:
         reply = service.mark(loop, candidate, state=state, approved=approved, who=who, why=why)
     said = {"candidate": reply.id, "state": reply.state, "approved": reply.approved, "version": reply.version}
     _print({"loop": loop, **said}, as_json)
@@ -181,7 +181,7 @@ def tune(loop: str, in_force: bool, as_json: bool) -> None:
     """Fit the prior of a LOOP to its rewards: strength, and how much meaning tells (empirical Bayes)."""
     from agent import tuning
 
-    with _service() as service, _status() as say:
+    with opened() as service, _status() as say:
         say("reading the rewards")
         found = tuning.tune(service, loop)
         if in_force:
@@ -204,7 +204,7 @@ def adopt(loop: str, source: Path, source_loop: str | None, strength: float, as_
     """Let a LOOP begin from what the loop of another assistant has learned."""
     from agent.transfer import adopt as transfer
 
-    with _service() as service:
+    with opened() as service:
         settings = transfer(
             service, loop, source=source, source_loop=source_loop or loop, strength=strength, who="adopt"
         )
@@ -223,7 +223,7 @@ def importance(loop: str, last: int, features: bool, as_json: bool) -> None:
     from agent import render
     from agent.importance import importance as measured
 
-    with _service() as service, _bars() as bars:
+    with opened() as service, _bars() as bars:
         found = measured(
             service.log,
             loop,
@@ -245,7 +245,7 @@ def verify(as_json: bool) -> None:
     from agent.render import held
     from agent.verification import verify as check
 
-    with _service() as service, _status() as say:
+    with opened() as service, _status() as say:
         report = check(service, progress=say)
     if as_json:
         _print(report, as_json)
@@ -267,6 +267,8 @@ cli.add_command(items)
 cli.add_command(users)
 cli.add_command(keys)
 cli.add_command(replies)
+cli.add_command(policies)
+cli.add_command(demo)
 
 
 def main() -> None:
@@ -294,19 +296,6 @@ def _assistant(project: Path) -> Any:
     from agent.plugin.assistant import Assistant
 
     return Assistant(project, home())
-
-
-def _pairs(settings: tuple[str, ...]) -> dict[str, Any]:
-    pairs: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals or not name:
-            raise InvalidInput(f"--set takes NAME=VALUE; got {setting!r}")
-        try:
-            pairs[name] = json.loads(value)
-        except ValueError:
-            pairs[name] = value
-    return pairs
 
 
 def _print(rows: dict[str, Any], as_json: bool) -> None:

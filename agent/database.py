@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +14,7 @@ from agent.errors import RejoinderError
 
 Connection: TypeAlias = sqlite3.Connection
 Row: TypeAlias = sqlite3.Row
+Values: TypeAlias = Sequence[Any] | Mapping[str, Any]
 BUSY_SECONDS = 5.0
 
 
@@ -49,12 +50,12 @@ class Database:
                 path.touch(mode=0o600)  # SQLite's side files follow it
             self._migrate(steps)
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def rows(self, sql: str, values: Values = ()) -> list[sqlite3.Row]:
         """What a question finds, values given as parameters."""
         with self._explained("read"):
             return self._connection().execute(sql, values).fetchall()
 
-    def row(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
+    def row(self, sql: str, values: Values = ()) -> sqlite3.Row | None:
         """The first row that a question finds."""
         with self._explained("read"):
             found: sqlite3.Row | None = self._connection().execute(sql, values).fetchone()

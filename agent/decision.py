@@ -15,6 +15,7 @@ from agent.errors import InvalidInput, NoneEligible
 from agent.log import Event, Vector
 from agent.model import Model, context_from
 from agent.settings import LoopSettings
+from agent.standing import CHAMPION
 from policies.base import Learner, position_seed
 from policies.features import VECTOR
 from policies.safety import Limits
@@ -49,7 +50,8 @@ class Decision:
     """One choice, as logged: its id, the candidate chosen, and the probability of every candidate.
 
     `version` is that of the chosen one's words. One that is not `live` is only watched; `abstained` says of such that
-    nothing would have been chosen.
+    nothing would have been chosen. `arm` is who decided, the champion or a challenger, and `share` how likely it was to
+    be them.
     """
 
     id: str
@@ -65,6 +67,8 @@ class Decision:
     slate: str | None = None
     position: int = 0
     version: int = 0
+    arm: str = CHAMPION
+    share: float = 1.0
 
     @classmethod
     def of(cls, event: Event) -> Decision:
@@ -84,6 +88,8 @@ class Decision:
             slate=(slate := body.get("slate") or {}).get("id"),
             position=slate.get("position", 0),
             version=body["versions"][body["index"]],
+            arm=body.get("arm", CHAMPION),
+            share=body.get("share", 1.0),
         )
 
 

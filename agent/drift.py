@@ -84,7 +84,7 @@ class Drift:
         self._residuals: list[float] = []
 
     def configure(self, event: Event) -> None:
-        """Put the settings of a settings event in force from here on; another sensitivity begins a new window."""
+        """Watch by the settings that an event puts in force from here on; another sensitivity begins a new window."""
         settings = DriftSettings.of(event.body["settings"].get("drift", {}))
         if settings.sensitivity != self.settings.sensitivity:
             self._detector = Adwin(delta=settings.sensitivity) if settings.sensitivity else None
@@ -105,12 +105,16 @@ class Drift:
             self._alerted_at = self.credits
             self.alerts.append(self._alert(event, change))
 
-    def widening(self) -> float:
-        """The share of probability, from 0 to below 1, to spread evenly over the eligible candidates now."""
+    def widening(self, settings: DriftSettings | None = None) -> float:
+        """The share of probability, from 0 to below 1, to spread evenly over the eligible candidates now.
+
+        By the settings in force, or by others: a challenger has its own.
+        """
+        settings = settings or self.settings
         if self._alerted_at is None:
             return 0.0
-        left = 1.0 - (self.credits - self._alerted_at) / self.settings.widen_for
-        return self.settings.widen * max(0.0, left)
+        left = 1.0 - (self.credits - self._alerted_at) / settings.widen_for
+        return settings.widen * max(0.0, left)
 
     def announce(self, log: LearningLog) -> None:
         """Append the alerts that the log lacks. While it cannot be written they are kept for the next time."""

@@ -8,11 +8,11 @@ from agent import words as words_of
 from agent.apprentice import observed
 from agent.ledger import credit_of, rules_of
 from agent.log import Event, LearningLog
-from agent.model import Model
-from agent.moment import Moment
+from agent.moment import Moment, Moments
 from agent.neighbours import nearest as nearest_to
 from agent.rewards import activated
 from agent.service import Service
+from agent.standing import CHAMPION
 from policies.base import draw
 
 
@@ -50,6 +50,8 @@ def explain(log: LearningLog, decision: Event) -> dict[str, Any]:
         "policy": body["policy"],
         "model_version": body["model_version"],
         "model_seq": body["model_seq"],
+        "arm": body.get("arm", CHAMPION),
+        "share": body.get("share", 1.0),
         "chosen": body["chosen"],
         "propensity": body["propensity"],
         "epsilon": body["epsilon"],
@@ -94,8 +96,7 @@ def why(
 
 def moment_of(service: Service, decision: Event) -> Moment:
     """The decision with its model as it was, folded for it alone: the service's own goes on unmoved."""
-    loop = decision.loop or ""
-    return Moment.of(decision, service.log, Model(service.log, loop, snapshots=service.snapshots(loop)))
+    return Moments(service.log, decision.loop or "", snapshots=service.snapshots(decision.loop or "")).of(decision)
 
 
 def _outcome(event: Event) -> dict[str, Any]:

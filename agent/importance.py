@@ -11,8 +11,7 @@ from torch import Tensor
 
 from agent.errors import Unknown
 from agent.log import Event, LearningLog
-from agent.model import Model
-from agent.moment import Moment
+from agent.moment import Moment, Moments
 from agent.snapshots import Snapshots
 
 WINDOW = 1000  # decisions looked at unless told otherwise
@@ -73,10 +72,10 @@ def importance(
         Unknown: there is no such loop, or it has no decision with two eligible candidates.
     """
     events = _decisions(log, loop, last)
-    model = Model(log, loop, snapshots=snapshots)
+    moments = Moments(log, loop, snapshots=snapshots)
     tallies = _Tallies()
     for number, decision in enumerate(events, 1):
-        named = _by_feature(Moment.of(decision, log, model)) if features else {}
+        named = _by_feature(moments.of(decision)) if features else {}
         _add(tallies, decision, named)
         progress(number, len(events))
     return {

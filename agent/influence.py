@@ -127,10 +127,12 @@ class Influence:
         return sorted(found, key=lambda held: (held.candidate, -held.weight))
 
     def bursts(self) -> list[Held]:
-        """The bursts that are damped, by candidate."""
+        """The bursts that are damped, by candidate. Safe to ask while another thread folds."""
         found = []
-        for key in self._hot:
-            (candidate, value, number), group = key, self._bursts[key]
+        for key in tuple(self._hot):
+            (candidate, value, number), group = key, self._bursts.get(key)
+            if group is None:
+                continue
             total, at = group.total / _UNIT, number * self.guard.burst_seconds
             found.append(Held(candidate, total, total * _damping(group.level), value=value, at=at))
         return sorted(found, key=lambda held: (held.candidate, -held.weight))

@@ -20,7 +20,7 @@ from agent.errors import InvalidInput
 from agent.influence import Claim, Guard, Influence
 from agent.log import Event, LearningLog
 from agent.rewards import PLAIN, Earned, Rules, earned, looked_at
-from agent.settings import LoopSettings
+from agent.standing import standing_of
 from policies.types import Reward
 
 Place = tuple[int, int]
@@ -57,6 +57,10 @@ class Ledger:
     def knows(self, id: str) -> bool:
         """Whether a decision has ever earned anything."""
         return id in self._places
+
+    def made(self, id: str) -> int:
+        """`seq` of a decision that has earned something."""
+        return self._places[id][1]
 
     def credit(self, decision: Event, claim: Claim | None, *, seq: int) -> None:
         """Enter what a decision has earned by the event at `seq`, in place of what it had; None strikes it out."""
@@ -195,7 +199,6 @@ def credit_of(log: LearningLog, decision: Event, evidence: Sequence[Event], rule
 
 
 def rules_of(log: LearningLog, loop: str | None) -> Rules:
-    """The rules of reward in force in a loop, from the log alone."""
-    for event in log.read(kinds=("settings",), loop=loop, newest_first=True, limit=1):
-        return LoopSettings.recorded(event.body).rules
-    return PLAIN
+    """The rules of reward in force in a loop, the champion's, from the log alone."""
+    champion = standing_of(log, loop).champion
+    return PLAIN if champion is None else champion.rules

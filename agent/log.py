@@ -37,6 +37,7 @@ KINDS = frozenset(
         "candidate",
         "mark",
         "settings",
+        "model",
         "alert",
         "tastes",
         "annotation",
@@ -259,6 +260,22 @@ class LearningLog:
             "from events indexed by events_context where kind = 'decision' and loop = ? and seq <= ? order by seq",
             (loop, upto),
         )
+
+    def made(self, loop: str) -> dict[str, int]:
+        """How many decisions a loop has made under each model version."""
+        sql = (
+            "select json_extract(body, '$.model_version'), count(*) from events indexed by events_choice "
+            "where kind = 'decision' and loop = ? group by json_extract(body, '$.model_version')"
+        )
+        return {str(version): int(n) for version, n in self._all(sql, (loop,))}
+
+    def chosen(self, loop: str, *, since: float, until: float) -> dict[str, int]:
+        """How many decisions with `since <= at < until` a loop has made for each candidate."""
+        sql = (
+            "select json_extract(body, '$.chosen'), count(*) from events indexed by events_choice "
+            "where kind = 'decision' and loop = ? and at >= ? and at < ? group by json_extract(body, '$.chosen')"
+        )
+        return {str(candidate): int(n) for candidate, n in self._all(sql, (loop, since, until))}
 
     def persons(self, seqs: Iterable[int]) -> dict[int, str]:
         """Whose messages and decisions those at `seqs` are (keyed hashes), where that is known."""

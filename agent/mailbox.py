@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.log import LearningLog
@@ -50,6 +50,19 @@ class Correspondent:
 
     address: Mapping[str, Any] = field(default_factory=dict)
     handed_over: bool = False
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What is left lying on a channel: how many deliveries and parcels wait, the oldest since when (unix seconds).
+
+    `failed` have been given up since the time asked about.
+    """
+
+    channel: str
+    waiting: int = 0
+    since: float | None = None
+    failed: int = 0
 
 
 class Mailbox:
@@ -286,6 +299,21 @@ class Mailbox:
                 f"select state, count(*) from {table} where channel = ? group by state", (channel,)
             )
         }
+
+    def backlog(self, *, since: float) -> list[Backlog]:
+        """What waits on each channel, and what has failed since a unix time; the channels on which there is any."""
+        found: dict[str, Backlog] = {}
+        for table in ("deliveries", "parcels"):
+            waiting = f"select channel, count(*), min(due) from {table} where state = 'waiting' group by channel"
+            for channel, n, due in self._log.rows(waiting):
+                was = found.get(channel, Backlog(channel))
+                oldest = due if was.since is None else min(due, was.since)
+                found[channel] = replace(was, waiting=was.waiting + n, since=oldest)
+            failed = f"select channel, count(*) from {table} where state = 'failed' and due >= ? group by channel"
+            for channel, n in self._log.rows(failed, (since,)):
+                was = found.get(channel, Backlog(channel))
+                found[channel] = replace(was, failed=was.failed + n)
+        return sorted(found.values(), key=lambda backlog: backlog.channel)
 
     def _put(
         self,

@@ -160,3 +160,46 @@ def m008_heard(db: Database) -> None:
     """Which parcels hold what customers said: it is forgotten as soon as their other words."""
     db.execute("alter table parcels add column heard integer not null default 0")
     db.execute("update parcels set heard = 1 where state = 'heard'")
+
+
+@migrations()
+def m009_choices(db: Database) -> None:
+    """What was chosen by which model version and when: counting must not read every decision whole."""
+    db.execute(
+        "create index events_choice on events (loop, json_extract(body, '$.model_version'), "
+        "json_extract(body, '$.chosen'), at) where kind = 'decision'"
+    )
+
+
+@migrations()
+def m010_views(db: Database) -> None:
+    """What people look for who open the file with Datasette or `sqlite3`: the bodies of events as columns."""
+    address = "seq, id, datetime(at, 'unixepoch') as time, loop, conversation, turn, decision"
+    views = {
+        "decisions": ("channel", "text", "chosen", "propensity", "policy", "model_version", "live"),
+        "outcomes": ("signal", "value", "source", "comment"),
+        "messages": ("who", "channel", "text"),
+        "candidates": ("id", "version", "texts", "who"),
+        "corrections": ("event_id", "value", "who", "why"),
+        "revocations": ("event_id", "who", "why"),
+        "annotations": ("what", "value", "who"),
+    }
+    kinds = {"revocations": "revoked"}
+    for name, keys in views.items():
+        columns = ", ".join(f"json_extract(body, '$.{key}') as {'candidate' if key == 'id' else key}" for key in keys)
+        kind = kinds.get(name, name.removesuffix("s"))
+        db.execute(f"create view {name} as select {address}, {columns} from events where kind = '{kind}'")
+    db.execute(
+        "create view decision_candidates as select e.id as decision, c.value as candidate, "
+        "json_extract(e.body, '$.probabilities[' || c.key || ']') as probability, "
+        "json_extract(e.body, '$.eligible[' || c.key || ']') as eligible, "
+        "json_extract(e.body, '$.deviation[' || c.key || ']') as deviation "
+        "from events e, json_each(e.body, '$.candidates') c where e.kind = 'decision'"
+    )
+
+
+@migrations()
+def m011_failed(db: Database) -> None:
+    """What channels failed to take in or to send, and when: what is well need not be read to find it."""
+    for table in ("deliveries", "parcels"):
+        db.execute(f"create index {table}_failed on {table} (channel, due) where state = 'failed'")

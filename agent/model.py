@@ -27,12 +27,13 @@ from agent.safety import Slack
 from agent.settings import LoopSettings
 from agent.slates import cued
 from agent.snapshots import Snapshots
+from agent.standing import CHAMPION, GOVERNING, Standing
 from policies.base import Learner
 from policies.features import VECTOR
 from policies.types import Candidate, Context, Offer, Reward
 from policies.types import InvalidInput as Refused
 
-_FOLDED = (*EVIDENCE, *LIBRARY, "settings")
+_FOLDED = (*EVIDENCE, *LIBRARY, *GOVERNING)
 # Decisions read while folding and kept at hand for teaching: one has a few thousand numbers.
 _AT_HAND = 256
 _LEARNER = "learner."  # what the names of a learner's tensors begin with in a snapshot
@@ -42,6 +43,9 @@ _log = logging.getLogger(__name__)
 class Model:
     """One loop's candidates, ledger and learner, as they stand at `seq`.
 
+    It folds under the champion's settings in force at `seq`, or under `settings`, whoever is in force: the same log
+    folds under any. `standing` says who is.
+
     The ledger follows the events; the learner follows the ledger. One that is additive is told what changed. Another
     learns the rewards in the order of their places, each as it stands in the end: where one changes that has been
     learned, it goes back to before that.
@@ -49,8 +53,16 @@ class Model:
     Not safe to use from several threads at once: the service holds a lock around it.
     """
 
-    def __init__(self, log: LearningLog, loop: str, *, snapshots: Snapshots | None = None) -> None:
+    def __init__(
+        self,
+        log: LearningLog,
+        loop: str,
+        *,
+        snapshots: Snapshots | None = None,
+        settings: LoopSettings | None = None,
+    ) -> None:
         self.loop = loop
+        self.standing = Standing()
         self.seq = 0
         self.folded = 0  # credits applied since the last snapshot: what losing the process would cost
         self.credits = 0  # credits applied since this process began to fold
@@ -58,7 +70,7 @@ class Model:
         self.library = Library()
         self.drift = Drift(loop)
         self.slack = Slack(log, loop)
-        self._settings: LoopSettings | None = None
+        self._settings = self._fixed = settings
         self._learner: Learner | None = None
         self._ledger: Ledger | None = None
         self._checkpoints = Checkpoints()
@@ -71,12 +83,12 @@ class Model:
 
     @property
     def exists(self) -> bool:
-        """Whether the loop has settings, which it begins with."""
+        """Whether there are settings to fold under; a loop begins with its first ones."""
         return self._settings is not None
 
     @property
     def settings(self) -> LoopSettings:
-        """The settings in force.
+        """The settings that it folds under.
 
         Raises:
             Unknown: the loop has none yet, that is, it does not exist.
@@ -106,19 +118,21 @@ class Model:
             return 0
         before = self.folded
         events = list(self._log.read(after=self.seq, upto=upto, kinds=_FOLDED, loop=self.loop))
-        if settings := [event for event in events if event.kind == "settings"]:
-            current = LoopSettings.recorded(settings[-1].body)
-            changed = self._settings is None or current.version != self._settings.version
-            self._settings = current
-            if changed:
-                self._restart(upto)
-                events = list(self._log.read(after=self.seq, upto=upto, kinds=_FOLDED, loop=self.loop))
+        governing = [event for event in events if event.kind in GOVERNING]
+        if (governing or self._learner is None) and self._settle(governing):
+            self._restart(upto)
+            events = list(self._log.read(after=self.seq, upto=upto, kinds=_FOLDED, loop=self.loop))
         for event in events:
             self._fold(event)
         if self._learner is not None:
             self._teach()
         self.seq = upto
         return self.folded - before
+
+    def govern(self, settings: LoopSettings) -> None:
+        """Fold on under other settings that fold alike: of the same model version, with other limits, say."""
+        assert settings.version == self.settings.version, "another version is another fold"
+        self._settings = self._fixed = settings
 
     def save(self) -> None:
         """Keep the fold as a snapshot, so that the next process starts from here."""
@@ -155,6 +169,15 @@ class Model:
             self._examples[place] = stacked([vectors[ref] for ref in refs])
         return self._examples.get(place)
 
+    def _settle(self, governing: Sequence[Event]) -> bool:
+        """Take the settings to fold under after these events; whether they ask for another fold than there is."""
+        current = self._fixed or self.standing.after_all(governing).champion
+        if current is None:
+            return False
+        changed = self._learner is None or current.version != self.settings.version
+        self._settings = current
+        return changed
+
     def _restart(self, upto: int) -> None:
         """Begin again under the settings now in force: from the newest snapshot made under them, else from nothing."""
         self._begin()
@@ -168,8 +191,11 @@ class Model:
             self._begin()
             return
         self.seq = kept.seq
-        for event in self._log.read(upto=self.seq, kinds=LIBRARY, loop=self.loop):
-            self.library.apply(event)
+        for event in self._log.read(upto=self.seq, kinds=(*LIBRARY, *GOVERNING), loop=self.loop):
+            if event.kind in LIBRARY:
+                self.library.apply(event)
+            else:
+                self.standing = self.standing.after(event)
 
     def _begin(self) -> None:
         self._learner = self.untrained()
@@ -177,7 +203,7 @@ class Model:
         self._checkpoints, self._learned = Checkpoints(), START
         self._offered.clear()
         self._examples.clear()
-        self.library, self.drift = Library(), Drift(self.loop)
+        self.library, self.drift, self.standing = Library(), Drift(self.loop), Standing()
         self.folded = self.credits = self.skipped = self.seq = 0
 
     def _resume(self, state: Mapping[str, Tensor]) -> None:
@@ -202,8 +228,10 @@ class Model:
     def _fold(self, event: Event) -> None:
         if event.kind in LIBRARY:
             self.library.apply(event)
-        elif event.kind == "settings":
-            self.drift.configure(event)
+        elif event.kind in GOVERNING:
+            champion, self.standing = self.standing.champion, self.standing.after(event)
+            if self.standing.champion is not champion:
+                self.drift.configure(event)
         elif event.kind in EVIDENCE and self._learner is not None:
             for decision in self._log.addressed(event):
                 if decision.loop == self.loop:
@@ -220,6 +248,8 @@ class Model:
             reward is not None
             and reward.at is not None
             and decision.body["live"]
+            # The loop is watched for the champion: a challenger that is wrong of itself is no change out there.
+            and decision.body.get("arm", CHAMPION) == CHAMPION
             and not self.ledger.knows(decision.id)
         ):
             self.drift.credit(decision, reward)

@@ -14,7 +14,10 @@ from agent.errors import InvalidInput
 from agent.log import Event, LearningLog
 from agent.model import Model, blocks_of, context_of
 from agent.safety import limits_from
+from agent.settings import LoopSettings
 from agent.slates import cued, layout_from
+from agent.snapshots import Snapshots
+from agent.standing import settings_of
 from policies.features import VECTOR
 from policies.safety import limit
 from policies.types import Candidate, Context, Scores
@@ -102,8 +105,39 @@ class Moment:
         )
 
 
-def repeated(log: LearningLog, model: Model, decisions: Sequence[Event]) -> tuple[float, list[str]]:
-    """Make the vectors of a sample of decisions again, folding a model that is still empty from one to the next.
+class Moments:
+    """Moments of a loop's decisions, asked for in order of `model_seq`.
+
+    Each is made with a model folded under the settings of the decision's own arm, from one to the next. Of models that
+    took turns the `kept` last used are at hand; another begins again, from a snapshot where there is one.
+    """
+
+    def __init__(self, log: LearningLog, loop: str, *, snapshots: Snapshots | None = None, kept: int = 3) -> None:
+        self._log, self._loop, self._snapshots, self._most = log, loop, snapshots, kept
+        self._models: dict[str, Model] = {}  # by version, the one used last at the end
+
+    def of(self, decision: Event) -> Moment:
+        """The decision, with its model as it was.
+
+        Raises:
+            InvalidInput: the log has no such arm at that time, or no embedding of what was said by its encoder.
+            Unknown: the log does not hold one of the candidates.
+        """
+        return Moment.of(decision, self._log, self.model(settings_of(self._log, decision)))
+
+    def model(self, settings: LoopSettings) -> Model:
+        """The model that folds under these settings, as far as it is folded."""
+        version = settings.version
+        model = self._models.pop(version, None)
+        model = model or Model(self._log, self._loop, snapshots=self._snapshots, settings=settings)
+        self._models[version] = model
+        if len(self._models) > self._most:
+            del self._models[next(iter(self._models))]
+        return model
+
+
+def repeated(moments: Moments, decisions: Sequence[Event]) -> tuple[float, list[str]]:
+    """Make the vectors of a sample of decisions again.
 
     Returns:
         The largest difference to what is logged, and what is wrong, one line each.
@@ -114,7 +148,7 @@ def repeated(log: LearningLog, model: Model, decisions: Sequence[Event]) -> tupl
     for decision in (ordered[len(ordered) * i // number] for i in range(number)):
         place = f"decision {decision.id} (seq {decision.seq})"
         try:
-            again = Moment.of(decision, log, model).recompute()
+            again = moments.of(decision).recompute()
         except (InvalidInput, Refused) as error:
             problems.append(f"{place}: it cannot be made again: {error}")
             continue

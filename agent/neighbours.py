@@ -12,6 +12,7 @@ from torch import Tensor
 from agent.log import Event, LearningLog
 from agent.model import context_of
 from agent.rewards import earned
+from agent.standing import settings_of
 from policies.types import Vector
 
 _BLOCK = 4096  # contexts compared at a time: their float64 copies stay small
@@ -34,21 +35,13 @@ def nearest(log: LearningLog, decision: Event, n: int) -> list[dict[str, Any]]:
     """
     upto = decision.body["model_seq"]
     found: list[dict[str, Any]] = []
-    for event, similarity in _heard(log, decision, _encoder_of(log, decision)):
+    for event, similarity in _heard(log, decision, settings_of(log, decision).encoder):
         reward = earned(log.evidence(event, upto=upto))
         if reward is not None:
             found.append(_neighbour(event, similarity) | {"reward": {"value": reward.value, "weight": reward.weight}})
         if len(found) == n:
             break
     return found
-
-
-def _encoder_of(log: LearningLog, decision: Event) -> str:
-    """The encoder that the loop used when the decision was made."""
-    before = log.read(
-        upto=decision.body["model_seq"], kinds=("settings",), loop=decision.loop, newest_first=True, limit=1
-    )
-    return str(next(before).body["settings"]["encoder"])
 
 
 def _by_similarity(log: LearningLog, decision: Event, encoder: str) -> tuple[list[int], list[float]]:

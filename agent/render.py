@@ -48,6 +48,24 @@ def importance(found: dict[str, Any]) -> RenderableType:
     return Group(*lines)
 
 
+def versions(found: Sequence[dict[str, Any]]) -> Table:
+    """The versions of a loop, as `rejoinder policies list` gives them."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("version", "policy", "role"):
+        table.add_column(name, no_wrap=True)
+    for name in ("share", "decisions"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("since", "until", "by", "why"):
+        table.add_column(name, overflow="fold")
+    for row in found:
+        role = row["role"] or ("a roll-back returns to it" if row["returns"] else "-")
+        until = "-" if row["until"] is None else _clock(row["until"])
+        numbers = (f"{row['share']:.0%}", str(row["decisions"]))
+        cells = (row["version"], row["policy"], role, *numbers, _clock(row["since"]), until, row["who"], row["why"])
+        table.add_row(*map(Text, cells), style="bold" if row["role"] == "champion" else None)
+    return table
+
+
 def print_report(console: Console, rows: dict[str, Any]) -> None:
     """Names and values under one another; shares and speeds with a sensible number of digits."""
     table = Table(box=None, show_header=False, pad_edge=False)

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from agent.errors import InvalidInput
-from agent.opened import opened
+from agent.shell import opened
 
 if TYPE_CHECKING:  # torch takes seconds to import, and every command imports this
     from agent.candidates import Reply, Version

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,11 @@ from agent.log import REVOCABLE, Appended, Event, LearningLog
 from agent.redaction import redact
 from agent.rewards import signal as signal_named
 from agent.rewards import taken_back
+from agent.standing import PREFIX as STANDING
 
 MOST_SETTLED = 5_000
 # Ids that events of other kinds are given, so that repeating them is harmless: an outcome may not take one.
-_OUR_IDS = ("activated:", "alert:", "candidate:", EXPIRED, "message:", "observed:", "revoked:")
+_OUR_IDS = ("activated:", "alert:", "candidate:", EXPIRED, "message:", "observed:", "revoked:", STANDING)
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,14 @@ class Reports:
         actor: str | None = None,
         comment: str | None = None,
         at: float | None = None,
+        who: str | None = None,
+        why: str = "",
     ) -> Recorded:
         """Log what somebody's reaction says about a decision, a turn or a conversation (give exactly one).
 
         The same `event_id` delivered again changes nothing. `conversation` and `actor` are in the clear, as the
         channel names them; `comment` is what they said of it, kept redacted; `at` is when it happened (unix seconds),
-        now unless given.
+        now unless given. Where a reviewer says it in the customer's place, `who` is their name, and `why` their reason.
 
         Raises:
             InvalidInput: an unknown signal, a value out of its range, not exactly one address.
@@ -93,6 +97,8 @@ class Reports:
             body["actor"] = self.identity.person(actor)
         if comment and comment.strip():
             body["comment"] = redact(comment.strip())
+        if who is not None:
+            body |= {"who": who, "why": why}
         id = event_id if event_id is not None else new_id()
         if id.startswith(_OUR_IDS):
             raise InvalidInput(f"event id {id!r}: ids that begin with {', '.join(_OUR_IDS)} are the log's own")
@@ -134,9 +140,19 @@ class Reports:
         """
         target = self._outcome(event_id)
         signal_named(target.body["signal"]).scaled(value)
-        if seen is not None and (unseen := [e for e in self.changes(target) if e.id not in seen]):
-            raise Conflict(f"outcome {event_id!r} was changed by {unseen[-1].body['who']!r} in the meantime")
-        return self._change(target, "correction", {"event_id": event_id, "value": value, "who": who, "why": why})
+        body = {"event_id": event_id, "value": value, "who": who, "why": why}
+        if seen is None:
+            return self._change(target, "correction", body)
+        # Of several who have seen the same, the first gets the id that follows from it: nobody comes in between.
+        known = "\n".join([event_id, *sorted(seen)])
+        id = f"correction:{hashlib.sha256(known.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+        try:
+            if not [e for e in self.changes(target) if e.id not in (*seen, id)]:
+                return self._change(target, "correction", body, id=id)
+        except Conflict:
+            pass
+        unseen = [e for e in self.changes(target) if e.id not in seen]
+        raise Conflict(f"outcome {event_id!r} was changed by {unseen[-1].body['who']!r} in the meantime")
 
     def changes(self, event: Event) -> list[Event]:
         """What people changed about an event, oldest first: corrections, takings back, and what took those back."""
@@ -155,18 +171,20 @@ class Reports:
         who: str,
         conversation: str | None = None,
         turn: str | None = None,
+        decision: str | None = None,
         event_id: str | None = None,
     ) -> Recorded:
-        """Note what a reviewer says about a conversation or a turn of it (give exactly one, as the log names it).
+        """Note what a reviewer says about a conversation, a turn of it, or a decision that is of none.
 
-        `what` is one of `ANNOTATIONS`; what `value` is for each of them stands there.
+        Give exactly one, as the log names it. `what` is one of `ANNOTATIONS`; what `value` is for each of them stands
+        there.
 
         Raises:
             InvalidInput: no such annotation, a value that it does not take, or not exactly one address.
             Unknown: nothing was decided or said there.
         """
         body = {"what": what, "value": annotated(what, value), "who": who}
-        given = {"conversation": conversation, "turn": turn}
+        given = {"conversation": conversation, "turn": turn, "decision": decision}
         named = [(column, key) for column, key in given.items() if key is not None]
         if len(named) != 1:
             raise InvalidInput(f"an annotation is about exactly one of {', '.join(given)}; got {len(named)}")
@@ -174,8 +192,44 @@ class Reports:
             raise Unknown(f"unknown {named[0][0]} {named[0][1]!r}: nothing was said there")
         id = event_id or new_id()
         return Recorded(
-            id, self.append(Event(id, "annotation", self._clock(), None, conversation, turn, None, body)).duplicate
+            id, self.append(Event(id, "annotation", self._clock(), None, conversation, turn, decision, body)).duplicate
         )
+
+    def annotate_all(
+        self, what: str, value: str | bool | None, places: Mapping[str, tuple[str, str]], *, who: str
+    ) -> None:
+        """Note the same about many, in one transaction.
+
+        `places` are, by the id of the event that says so, the column ("conversation" or "decision") and the key of what
+        it is about, which must be in the log. The same ids again change nothing.
+
+        Raises:
+            InvalidInput: no such annotation, or a value that it does not take.
+        """
+        body, at = {"what": what, "value": annotated(what, value), "who": who}, self._clock()
+        events = []
+        for id, (column, key) in places.items():
+            conversation, decision = (key, None) if column == "conversation" else (None, key)
+            events.append(Event(id, "annotation", at, None, conversation, None, decision, body))
+        self.log.append(events)
+
+    def revoke_all(self, event_ids: Sequence[str], *, who: str, why: str = "") -> None:
+        """Take back many annotations, in one transaction; what is taken back already stays so.
+
+        Raises:
+            Unknown: there is no such event.
+        """
+        events = []
+        for event_id in event_ids:
+            target = self.log.event(event_id)
+            if target is None:
+                raise Unknown(f"unknown change {event_id!r}")
+            if event_id not in taken_back(self.changes(target)):
+                id = f"revoked:{event_id}" if self.log.event(f"revoked:{event_id}") is None else new_id()
+                address = (target.conversation, target.turn, target.decision)
+                body = {"event_id": event_id, "who": who, "why": why}
+                events.append(Event(id, "revoked", self._clock(), None, *address, body))
+        self.log.append(events)
 
     def settle(self, questions: Sequence[str], *, who: str, answer: str | None = None) -> Recorded:
         """Note that questions which fell through were seen to: answered from now on by `answer`, or dismissed (None).

@@ -9,6 +9,7 @@ from typing import Any
 from agent.log import Event, LearningLog
 from agent.rewards import activated
 from agent.settings import LoopSettings
+from agent.standing import GOVERNING
 from policies.safety import Conservative, Limits, stakes
 from policies.types import Candidate, Choice
 
@@ -49,7 +50,7 @@ class Slack:
         if condition is not None and not afresh:
             self._seq, self._value = condition["seq"], condition["slack"]
             return
-        settings = self._log.read(upto=upto, kinds=("settings",), loop=self._loop)
+        settings = self._log.read(upto=upto, kinds=GOVERNING, loop=self._loop)
         conservative = (e.seq for e in settings if e.body["settings"].get("conservative") is not None)
         self._seq = next(conservative, upto)
 

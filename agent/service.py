@@ -14,26 +14,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.arms import Arm
 from agent.bench import Bench, Offered, available
 from agent.candidates import ABSTAIN, Encodes, Reply, new_vectors, version_id
 from agent.decision import Decision, Frame, Placing, Situation, body_of, frame, slate_bodies
+from agent.drift import DriftSettings
 from agent.editing import Editing
 from agent.encoder import Encoder
-from agent.errors import Conflict, InvalidInput, Unknown
+from agent.errors import Conflict, InvalidInput
 from agent.expiry import expiries
 from agent.identity import Identity
+from agent.influence import Held
 from agent.log import Event, LearningLog
-from agent.model import Model
+from agent.model import Model, context_of
 from agent.redaction import redact
 from agent.reports import new_id
 from agent.safety import limits_of
 from agent.settings import LoopSettings
-from agent.slates import SlateSettings
-from agent.snapshots import Snapshots
+from agent.slates import SlateSettings, cued
+from agent.versions import Versions
 from policies.safety import Limits
 
-# Folding this many credits takes about a second: more is not worth losing with a process.
-SNAPSHOT_EVERY = 2_000
 _log = logging.getLogger(__name__)
 
 
@@ -60,7 +61,7 @@ class Fold:
     bursts: int
 
 
-class Service(Editing):
+class Service(Versions, Editing):
     """One process's access to the learning log and to the models folded from it. Safe to use from several threads.
 
     Raises:
@@ -75,41 +76,12 @@ class Service(Editing):
         clock: Callable[[], float] = time.time,
         log: LearningLog | None = None,
     ) -> None:
-        super().__init__(log or LearningLog(home / "learning.db"), Identity(home), clock)
-        self.home = home
+        super().__init__(log or LearningLog(home / "learning.db"), Identity(home), clock, home)
         self._make_encoder = encoder
         self._encoders: dict[str, Encoder] = {}
-        self._models: dict[str, Model] = {}
-        self._lock = threading.RLock()
         self._encoders_lock = threading.Lock()
 
     # Loops
-
-    def configure(self, loop: str, settings: LoopSettings, *, who: str, blobs: Sequence[bytes] = ()) -> None:
-        """Put settings in force for a loop, which begins to exist with its first ones. No event if nothing changes.
-
-        What others have changed since holds for as long as `who` asks for the same as the last time: a restart does
-        not undo it. `blobs` are what the settings refer to by hash.
-        """
-        with self._lock:
-            model = self._model(loop)
-            model.catch_up()
-            if model.exists and settings in (model.settings, self._asked(loop, who)):
-                return
-            body = {"settings": settings.as_body(), "who": who}
-            events = [Event(new_id(), "settings", self._clock(), loop=loop, body=body)]
-            if settings.abstain:
-                abstaining = model.library.changes([Reply(ABSTAIN, (), prior=settings.threshold)], who=who)
-                events += [reply.event(loop, who=who, at=self._clock()) for reply in abstaining]
-            self.log.append(events, blobs=blobs)
-            model.catch_up()
-
-    def _asked(self, loop: str, who: str) -> LoopSettings | None:
-        """The settings that somebody asked for last."""
-        for event in self.log.read(kinds=("settings",), loop=loop, newest_first=True):
-            if event.body.get("who") == who:
-                return LoopSettings.recorded(event.body)
-        return None
 
     def reconcile(
         self,
@@ -148,26 +120,6 @@ class Service(Editing):
             model.catch_up()
             return len(changed)
 
-    def loops(self) -> list[str]:
-        """The loops there are."""
-        return sorted({event.loop for event in self.log.read(kinds=("settings",)) if event.loop})
-
-    def model(self, loop: str) -> Model:
-        """A loop's model, caught up with the log. Hold no reference to it across threads.
-
-        Raises:
-            Unknown: there is no such loop.
-        """
-        with self._lock:
-            model = self._model(loop)
-            model.catch_up()
-            if not model.exists:
-                raise Unknown(f"unknown loop {loop!r}; known are {', '.join(self.loops()) or 'none yet'}")
-            model.drift.announce(self.log)
-            if model.folded >= SNAPSHOT_EVERY:
-                model.save()
-            return model
-
     def overview(self, loop: str) -> Overview:
         """A loop's settings and candidates, caught up with the log.
 
@@ -180,8 +132,13 @@ class Service(Editing):
 
     def folds(self) -> dict[str, Fold]:
         """How far each loop that this process has used is folded. Neither waits nor catches up."""
-        used = [model for model in list(self._models.values()) if model.exists]
+        used = [arms.used for arms in list(self._arms.values()) if arms.used.exists]
         return {m.loop: Fold(m.seq, m.credits, m.skipped, *m.ledger.influence.held) for m in used}
+
+    def bursts(self) -> dict[str, list[Held]]:
+        """The bursts of equal feedback that are damped in each loop that this process has used. Does not wait."""
+        used = [arms.used for arms in list(self._arms.values()) if arms.used.exists]
+        return {model.loop: model.ledger.influence.bursts() for model in used}
 
     def bench(self, loop: str) -> Bench:
         """The loop's model in force, apart from this service, with what may be chosen now.
@@ -204,8 +161,11 @@ class Service(Editing):
 
     def catch_up(self) -> None:
         """Fold what other processes have appended, in every loop that this one has used."""
-        for loop in list(self._models):
-            self.model(loop)
+        for loop in list(self._arms):
+            with self._lock:
+                self.model(loop)
+                if (challenger := self._of(loop).challenger()) is not None:
+                    self._kept(challenger)
 
     def expire(self) -> int:
         """Log which decisions have waited in vain for feedback, in every loop that this process uses; how many.
@@ -215,9 +175,11 @@ class Service(Editing):
         """
         with self._lock:
             events: list[Event] = []
-            for model in list(self._models.values()):
-                model.catch_up()
-                if model.exists:
+            for arms in list(self._arms.values()):
+                models = [arms.champion(), arms.challenger()]
+                # What a challenger waits for counts only where the champion waits for nothing.
+                waits = (model for model in models if model and model.exists and model.settings.rules.default)
+                if (model := next(waits, None)) is not None:
                     events += expiries(model, now=self._clock())
         if not events:
             return 0
@@ -246,10 +208,11 @@ class Service(Editing):
             NoneEligible: none of the candidates may be chosen.
             LogUnavailable: the decision cannot be logged; then it has not been made.
         """
+        seed = secrets.randbits(53) if seed is None else seed
         with self._lock:
             now = self._clock()
-            model, framed = self._frame(loop, situation, candidates, at=now)
-            settings, seed = model.settings, secrets.randbits(53) if seed is None else seed
+            arm, framed = self._frame(loop, situation, candidates, at=now, seed=seed)
+            model, settings = arm.model, arm.model.settings
             live = live and not settings.apprentice
             limits = _limits(model, framed, live=live)
             choice = model.learner.choose(framed.context, framed.candidates, seed=seed, at=now, limits=limits)
@@ -258,7 +221,7 @@ class Service(Editing):
                 return None
             body = body_of(framed, choice, model.learner, seed=seed, live=live, limits=limits)
             body["abstained"] = abstained
-            event = self._decision_event(model, situation, body, now)
+            event = self._decision_event(arm, situation, body, now)
         # Outside the lock: while the log is busy others wait for the log, not for one another in turn.
         # Not durable: the outcome, which somebody is told was kept, makes the decision durable with it.
         self.log.append([event], vectors=framed.vectors, durable=False)
@@ -285,10 +248,11 @@ class Service(Editing):
 
         Raises: as `decide`.
         """
+        seed = secrets.randbits(53) if seed is None else seed
         with self._lock:
             now = self._clock()
-            model, framed = self._frame(loop, situation, candidates, at=now, several=True)
-            settings, seed = SlateSettings.of(model.settings.slate), secrets.randbits(53) if seed is None else seed
+            arm, framed = self._frame(loop, situation, candidates, at=now, seed=seed, several=True)
+            model, settings = arm.model, SlateSettings.of(arm.model.settings.slate)
             live = live and not model.settings.apprentice
             ids = [candidate.id for candidate in framed.candidates]
             learned = model.settings.learner.get("cues", ())
@@ -298,7 +262,7 @@ class Service(Editing):
             limits, k = _limits(model, framed, live=live), k or settings.k
             place = Placing(layout, k, limits, settings.looked_at)
             bodies = slate_bodies(framed, model.learner, place, seed=seed, at=now, live=live)
-            events = [self._decision_event(model, situation, body, now) for body in bodies]
+            events = [self._decision_event(arm, situation, body, now) for body in bodies]
         self.log.append(events, vectors=framed.vectors, durable=False)
         return [Decision.of(event) for event in events]
 
@@ -306,14 +270,26 @@ class Service(Editing):
         """The candidate of the highest expected reward, logging nothing: for when the log cannot be written."""
         with self._lock:
             now = self._clock()
-            model, framed = self._frame(loop, situation, candidates, at=now)
+            arm, framed = self._frame(loop, situation, candidates, at=now)
+            model = arm.model
             scores = model.learner.scores(framed.context, framed.candidates, at=now)
             best = framed.best(scores, threshold=model.settings.least)
             return None if best is None else framed.candidates[best].id
 
-    def snapshots(self, loop: str) -> Snapshots:
-        """Where the folds of a loop are kept."""
-        return Snapshots(self.home, loop)
+    def expected(self, decision: Event) -> float | None:
+        """What the chosen candidate of a past decision is expected to earn in its context by all that is known now.
+
+        None where that cannot be said: the loop has another encoder now, or the log no such candidate.
+        """
+        with self._lock:
+            model, body = self.model(decision.loop or ""), decision.body
+            try:
+                context = context_of(decision, self.log, encoder=model.settings.encoder)
+                candidate = model.offer(body["chosen"], version=body["versions"][body["index"]])
+            except InvalidInput:
+                return None
+            own = {name: [values[body["index"]]] for name, values in body.get("cues", {}).items()}
+            return float(model.learner.scores(context, cued([candidate], own), at=self._clock()).mean[0])
 
     def encoder(self, name: str) -> Encoder:
         """The encoder of this name, loaded once a process."""
@@ -325,34 +301,46 @@ class Service(Editing):
     def close(self) -> None:
         """Keep what was folded as snapshots and let go of the log."""
         with self._lock:
-            for model in self._models.values():
+            for model in (model for arms in self._arms.values() for model in arms):
                 model.drift.announce(self.log)
                 if model.folded:
                     model.save()
             self.log.close()
 
-    def _model(self, loop: str) -> Model:
-        if loop not in self._models:
-            self._models[loop] = Model(self.log, loop, snapshots=self.snapshots(loop))
-        return self._models[loop]
-
     def _frame(
-        self, loop: str, situation: Situation, names: Sequence[str] | None, *, at: float, several: bool = False
-    ) -> tuple[Model, Frame]:
-        model = self.model(loop)
-        return model, frame(model, self.encoder(model.settings.encoder), situation, names, at=at, several=several)
+        self,
+        loop: str,
+        situation: Situation,
+        names: Sequence[str] | None,
+        *,
+        at: float,
+        seed: int | None = None,
+        several: bool = False,
+    ) -> tuple[Arm, Frame]:
+        """Who answers, and what is chosen among. Where no conversation is named, the seed decides who."""
+        unit = self.identity.place(situation.conversation, None)[0] or (None if seed is None else str(seed))
+        arm = self._of(loop).answering(unit)
+        if not arm.model.exists:
+            self.model(loop)  # which says so
+        self._kept(arm.model)
+        encoder = self.encoder(arm.model.settings.encoder)
+        return arm, frame(arm.model, encoder, situation, names, at=at, several=several)
 
-    def _decision_event(self, model: Model, situation: Situation, body: dict[str, Any], at: float) -> Event:
+    def _decision_event(self, arm: Arm, situation: Situation, body: dict[str, Any], at: float) -> Event:
         conversation, turn = self.identity.place(situation.conversation, situation.message_id)
-        id = new_id()
+        id, model = new_id(), arm.model
         known: dict[str, Any] = {
             "channel": situation.channel,
             "text": redact(situation.messages[-1]),
             "model_version": model.settings.version,
             "model_seq": model.seq,
+            "arm": arm.name,
+            "share": arm.share,
         }
         if situation.person is not None:
             known["person"] = self.identity.person(situation.person)
+        if arm.unit is not None and conversation is None:
+            known["assigned_by"] = arm.unit
         return Event(id, "decision", at, model.loop, conversation, turn, decision=id, body={**body, **known})
 
 
@@ -363,5 +351,5 @@ def _limits(model: Model, framed: Frame, *, live: bool) -> Limits | None:
         slack=model.slack,
         seq=model.seq,
         live=live,
-        widen=model.drift.widening(),
+        widen=model.drift.widening(DriftSettings.of(model.settings.drift)),
     )

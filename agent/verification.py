@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -17,8 +17,9 @@ from agent.influence import Influence, factors
 from agent.ledger import claim_of, credit_of
 from agent.log import Event, LearningLog
 from agent.model import Model
-from agent.moment import repeated
+from agent.moment import Moments, repeated
 from agent.service import Service
+from agent.standing import standing_of, wrong_with
 from policies.base import Learner, draw
 from policies.types import Reward
 
@@ -37,7 +38,8 @@ def verify(service: Service, *, progress: Callable[[str], None] = lambda _: None
     Three independent things must agree for every loop: the model in use (a snapshot and the events since), a refold
     from nothing, and what every decision has earned in the end, found in one pass over the decisions: to the bit in
     the ledger, and, for additive learners, in the sums after learning each such reward once. On its way the
-    refold makes the probabilities of a sample of decisions again, spread evenly over the log.
+    refold makes the probabilities of a sample of decisions again, spread evenly over the log, each under the settings
+    of its own arm. A challenger's model is checked like the champion's, and that every decision was its arm's to make.
 
     Returns:
         `ok`, `events`, `decisions`, `loops` (figures of each), `held` (whose feedback the guard on influence holds
@@ -82,36 +84,72 @@ def _wrong_with(decision: Event) -> list[str]:
 def _check_loop(
     service: Service, loop: str, decisions: list[Event]
 ) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    upto = service.log.last_seq()
-    used = Model(service.log, loop, snapshots=service.snapshots(loop))
-    used.catch_up(upto)
-    refolded = Model(service.log, loop)
-    vector_gap, unrepeated = repeated(service.log, refolded, decisions)
-    refolded.catch_up(upto)
-    gaps = _gaps(service.log, used, refolded, decisions, upto)
-    influence = refolded.ledger.influence
-    capped, bursts = influence.held
-    alerts = list(service.log.read(kinds=("alert",), loop=loop, upto=upto))
+    log, upto = service.log, service.log.last_seq()
+    standing = standing_of(log, loop, upto=upto)
+    assert standing.champion is not None, "a loop begins with settings"
+    moments = Moments(log, loop)
+    vector_gap, unrepeated = repeated(moments, decisions)
+    alerts = list(log.read(kinds=("alert",), loop=loop, upto=upto))
+    champion = _Fold.of(service, moments.model(standing.champion), upto)
     figures = {
-        "model_version": used.settings.version,
+        "model_version": standing.champion.version,
         "seq": upto,
         "decisions": len(decisions),
-        "credited": len(refolded.ledger.told),
-        "skipped": refolded.skipped,
-        "capped_persons": capped,
-        "damped_bursts": bursts,
+        **champion.figures(),
         "alerts": len(alerts),
         "latest_alert": described(alerts[-1]) if alerts else None,
         "difference_of_vectors": vector_gap,
-        **{f"difference_to_{name}": gap for name, gap in gaps.items()},
     }
-    problems = disagreements(alerts, used=used.drift, refolded=refolded.drift)
-    problems += [
-        f"the model differs from {_COMPARED[name]} by {gap:g}"
-        for name, gap in gaps.items()
-        if gap > (0.0 if name == "rewards" else TOLERANCE)
-    ]
-    return figures, _held(influence), [*unrepeated, *(f"loop {loop}: {problem}" for problem in problems)]
+    gaps, problems = champion.compared(log, decisions, alerts)
+    figures |= gaps
+    if standing.challenger is not None:
+        challenger = _Fold.of(service, moments.model(standing.challenger), upto)
+        gaps, more = challenger.compared(log, decisions, alerts)
+        version, share = standing.challenger.version, standing.share
+        figures["challenger"] = {"model_version": version, "share": share, **challenger.figures(), **gaps}
+        problems += [f"challenger {version}: {problem}" for problem in more]
+    problems += [*unrepeated, *wrong_with(log, loop, decisions)]
+    named = [problem if problem.startswith("decision ") else f"loop {loop}: {problem}" for problem in problems]
+    return figures, _held(champion.refolded.ledger.influence), named
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """A model as it is used (a snapshot and the events since), and refolded from nothing, both up to one `seq`."""
+
+    used: Model
+    refolded: Model
+    seq: int
+
+    @classmethod
+    def of(cls, service: Service, refolded: Model, upto: int) -> _Fold:
+        loop = refolded.loop
+        used = Model(service.log, loop, snapshots=service.snapshots(loop), settings=refolded.settings)
+        for model in (used, refolded):
+            model.catch_up(upto)
+        return cls(used, refolded, upto)
+
+    def figures(self) -> dict[str, Any]:
+        capped, bursts = self.refolded.ledger.influence.held
+        return {
+            "credited": len(self.refolded.ledger.told),
+            "skipped": self.refolded.skipped,
+            "capped_persons": capped,
+            "damped_bursts": bursts,
+        }
+
+    def compared(
+        self, log: LearningLog, decisions: list[Event], alerts: list[Event]
+    ) -> tuple[dict[str, float], list[str]]:
+        """How far the two are apart, and from what the decisions earned; and what is wrong, one line each."""
+        gaps = _gaps(log, self.used, self.refolded, decisions, self.seq)
+        problems = disagreements(alerts, used=self.used.drift, refolded=self.refolded.drift)
+        problems += [
+            f"the model differs from {_COMPARED[name]} by {gap:g}"
+            for name, gap in gaps.items()
+            if gap > (0.0 if name == "rewards" else TOLERANCE)
+        ]
+        return {f"difference_to_{name}": gap for name, gap in gaps.items()}, problems
 
 
 def _gaps(log: LearningLog, used: Model, refolded: Model, decisions: list[Event], upto: int) -> dict[str, float]:

@@ -60,6 +60,30 @@ class Audit:
         )
         return [Entry(*row) for row in rows]
 
+    def until(
+        self, at: float, id: int | None = None, *, limit: int, who: str | None = None, action: str | None = None
+    ) -> list[Entry]:
+        """The latest entries before a unix time, newest first; of those at that very time, the ones of a smaller `id`.
+
+        `action` is the beginning of what was done, such as `user` or `logged`.
+        """
+        where, values = ["(at, id) < (?, ?)"], list[float | int | str]((at, 0 if id is None else id))
+        if who is not None:
+            where.append("who = ?")
+            values.append(_kept(who))
+        if action is not None:
+            where.append("substr(action, 1, ?) = ?")
+            values += [len(action), _kept(action)]
+        rows = self._store.rows(
+            f"select {_COLUMNS} from audit where {' and '.join(where)} order by at desc, id desc limit ?",
+            (*values, max(0, min(limit, MOST_ROWS))),
+        )
+        return [Entry(*row) for row in rows]
+
+    def people(self) -> list[str]:
+        """Everybody who is in the trail, in alphabetical order."""
+        return [row["who"] for row in self._store.rows("select distinct who from audit order by who")]
+
 
 def _kept(text: str) -> str:
     return text[:_LONGEST].encode("utf-8", "replace").decode()

@@ -35,6 +35,9 @@ class Visitor:
     open: bool = False
     scopes: frozenset[str] | None = None
 
+    def __bool__(self) -> bool:
+        return self.known
+
     @property
     def known(self) -> bool:
         """Whether this is anybody at all."""

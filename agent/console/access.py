@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.dependencies.models import Dependant
@@ -29,9 +29,9 @@ from agent.console.guard import LOCAL_HOSTS
 from agent.console.problems import Problem
 from agent.errors import AccessUnavailable
 
-LOG_IN = "/login"
-# What who is nobody may ask for: to log in, what that page is made of, and whether the server is well.
-_OPEN_PATHS = frozenset({LOG_IN, "/healthz"})
+LOG_IN, LANGUAGE = "/login", "/language"
+# What who is nobody may ask for: to log in, in which language, what that page is made of, whether the server is well.
+_OPEN_PATHS = frozenset({LOG_IN, LANGUAGE, "/healthz"})
 _OPEN_FOLDER = "/static/"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _COOKIE = "rejoinder_session"
@@ -165,13 +165,6 @@ def drop_token(request: Request, response: Response) -> None:
 def for_programs(path: str) -> bool:
     """Whether what stands at a path is read by programs rather than by people."""
     return path == "/v1" or path.startswith(_PROGRAMS)
-
-
-def local_path(target: str) -> str:
-    """A path of this site to go on to: what was asked for, or `/` where that leads elsewhere."""
-    plain = target.isascii() and target.isprintable() and "\\" not in target
-    parts = urlsplit(target) if plain and target.startswith("/") and not target.startswith("//") else None
-    return target if parts is not None and not parts.scheme and not parts.netloc else "/"
 
 
 def to_log_in(request: Request) -> Response:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import importlib
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -14,12 +15,14 @@ from starlette.exceptions import HTTPException
 import policies
 from agent.access import limits
 from agent.access.door import Door
-from agent.console import access, api, health, pages, sections, suggest
+from agent.console import access, api, health, pages, review_api, sections, standings, suggest
+from agent.console.figures import Figures
 from agent.console.files import Files
 from agent.console.guard import LARGEST_BODY, Guard
 from agent.console.language import N_, Language, gettext
 from agent.console.problems import Problem
 from agent.console.rendering import STATIC, render
+from agent.console.traffic import Counting, Traffic
 from agent.errors import (
     AccessUnavailable,
     Conflict,
@@ -29,7 +32,8 @@ from agent.errors import (
     RejoinderError,
     Unknown,
 )
-from agent.review.index import ReviewIndex
+from agent.review.bulk import Bulks
+from agent.review.index import BATCH, ReviewIndex
 from agent.review.later import Later
 from agent.service import Service
 
@@ -81,27 +85,56 @@ def create_app(
     app = FastAPI(title="Rejoinder", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service = service
     app.state.index = ReviewIndex(service.log, service.home)
+    app.state.bulks = Bulks(service, app.state.index)
+    app.state.figures = Figures()
     app.state.loading = health.Loading()
+    app.state.traffic = Traffic()
     app.state.later = Later()
-    app.state.simulated = lambda: False  # whether the log is a demo's
     app.state.door = door or Door(service.home)
     app.state.limits = limits.Limits(api=rate)
-    for router in (api.router, suggest.router, health.router, *pages.ROUTERS):
+    app.state.simulated = _simulated(service)
+    app.state.indexed = lambda: _indexed(app.state.index)
+    for router in (api.router, review_api.router, standings.router, suggest.router, health.router, *pages.ROUTERS):
         app.include_router(router)
     app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
     app.state.sections = sections.existing(app.routes)
     _lead_somewhere(app)
-    app.mount("/static", Files(directory=STATIC))
     access.check_routes(app)
+    app.mount("/static", Files(directory=STATIC))
     app.add_middleware(access.Access, door=app.state.door, limits=app.state.limits, refuse=_said)
     app.add_middleware(Language)
     app.add_middleware(Guard, hosts=frozenset(hosts), largest=largest)
+    app.add_middleware(Counting, traffic=app.state.traffic)
     for error, _ in _STATUS:
         app.add_exception_handler(error, _known)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unforeseen)
     return app
+
+
+def _simulated(service: Service) -> Callable[[], bool]:
+    """Whether the log is one that the demonstration has filled, which its first event says for good."""
+    try:
+        mark = importlib.import_module("agent.demo.mark")
+    except ModuleNotFoundError:
+        return lambda: False
+
+    def ask() -> bool:
+        try:
+            return bool(mark.simulated(service.log))
+        except LogUnavailable:  # the page itself will say so
+            return False
+
+    return ask
+
+
+def _indexed(index: ReviewIndex) -> float | None:
+    """How much of the log the review index knows, in [0, 1]; None where it is as good as all, or cannot be told."""
+    try:
+        return index.share if index.behind() > BATCH else None
+    except LogUnavailable:
+        return None
 
 
 def _lead_somewhere(app: FastAPI) -> None:
@@ -149,7 +182,7 @@ def _line(errors: Iterable[dict[str, Any]]) -> str:
 
 
 def _said(request: Request, status: int, error: str, headers: dict[str, str] | None = None) -> Response:
-    """The error as a problem to a program, as a page to a person."""
+    """The error as a problem to a program, as a page to a person; who is nobody is sent to log in."""
     if status == HTTPStatus.UNAUTHORIZED:
         return access.unknown(request, error)
     if access.for_programs(request.url.path):

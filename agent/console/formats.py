@@ -29,7 +29,7 @@ def compact(value: float) -> str:
 
 def score(value: float) -> str:
     """Two decimals: a reward."""
-    return _decimal(value, "0.00")
+    return _decimal(value + 0.0, "0.00")  # the worst of a signal that counts down is a zero with a sign
 
 
 def plain(value: float) -> str:
@@ -45,6 +45,21 @@ def signed(value: float) -> str:
 def slight(value: float) -> str:
     """Two decimals, with a sign."""
     return _decimal(value, "+0.00;-0.00")
+
+
+def points(value: float) -> str:
+    """One decimal, with a sign: percentage points."""
+    return _decimal(value, "+0.0;-0.0")
+
+
+def bytes_(size: float) -> str:
+    """A size in the largest unit that it fills: 1.2 GB."""
+    unit, value = "B", float(size)
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1_000.0:
+            break
+        unit, value = larger, value / 1_000.0
+    return f"{number(value, 0 if unit == 'B' or value >= 100.0 else 1)}\N{NO-BREAK SPACE}{unit}"
 
 
 def short(value: float) -> str:
@@ -87,6 +102,19 @@ def date(at: float) -> str:
     return said
 
 
+def tick(at: float, by: str = "day") -> str:
+    """A unix time beneath an axis of days or hours: 5 Mar, 14:00."""
+    if by == "hour":
+        return f"{moment(at):%H:%M}"
+    said: str = dates.format_skeleton("MMMd", moment(at), locale=locale())
+    return said
+
+
+def stamp(at: float, by: str = "day") -> str:
+    """The day, or the day and the hour, that a unix time begins."""
+    return f"{date(at)}, {tick(at, by)}" if by == "hour" else date(at)
+
+
 def iso(at: float) -> str:
     """A unix time for machines."""
     return moment(at).isoformat(timespec="seconds")
@@ -122,7 +150,7 @@ def _percent(share: float, digits: int) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    made.__name__: made
+    made.__name__.rstrip("_"): made
     for made in (
         number,
         compact,
@@ -130,12 +158,16 @@ FILTERS: dict[str, Callable[..., Any]] = {
         plain,
         signed,
         slight,
+        points,
+        bytes_,
         short,
         percent,
         share,
         clock,
         day,
         date,
+        tick,
+        stamp,
         iso,
         ago,
         duration,

@@ -18,11 +18,13 @@ from agent.errors import LogUnavailable, ModelMissing, RejoinderError
 from agent.log import LearningLog
 from agent.service import Service
 from agent.settings import LoopSettings
+from agent.standing import standing_of
 
 router = APIRouter()
 # Whoever asks must be answered before giving up: a health check waits less for a busy log than a decision does.
 _BUSY_SECONDS = 0.5
 _LOAD_SECONDS = 1.0
+OK = "ok"
 
 
 @router.get("/healthz", dependencies=[Depends(anyone)])
@@ -31,6 +33,14 @@ def healthz(request: Request) -> JSONResponse:
 
     Who may not read is told no more than whether all is well.
     """
+    found = findings(request)
+    well = all(found[name] == OK for name in ("log", "encoder"))
+    told = found if visitor_of(request).allows("read") else {}
+    return JSONResponse({"ok": well, **told}, status_code=200 if well else 503)
+
+
+def findings(request: Request) -> dict[str, Any]:
+    """A word on the log and on the encoders (`OK`, or what is wrong), and the `seq` of the log's newest event."""
     service = service_of(request)
     found: dict[str, Any] = {}
     checks: dict[str, Callable[[], object]] = {
@@ -38,15 +48,14 @@ def healthz(request: Request) -> JSONResponse:
         "encoder": lambda: _loading_of(request).check(service),
     }
     said = {name: _said(check) for name, check in checks.items()}
-    well = all(word == "ok" for word in said.values())
-    told = {**said, "seq": found.get("seq")} if visitor_of(request).allows("read") else {}
-    return JSONResponse({"ok": well, **told}, status_code=200 if well else 503)
+    return {**said, "seq": found.get("seq")}
 
 
 @router.get("/metrics", dependencies=[Depends(require_scope("read"))])
 def metrics(request: Request) -> PlainTextResponse:
     """Counters and gauges in Prometheus' text format."""
-    text = "".join(f"{line}\n" for line in _metrics(service_of(request)))
+    lines = [*_metrics(service_of(request)), *_of_console(request)]
+    text = "".join(f"{line}\n" for line in lines)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
@@ -98,8 +107,8 @@ def _check_log(service: Service, found: dict[str, Any]) -> None:
 
 def _encoders(service: Service) -> list[str]:
     """The encoders of the loops, from their latest settings; the default one while there are no loops."""
-    latest = {event.loop: LoopSettings.recorded(event.body) for event in service.log.read(kinds=("settings",))}
-    return sorted({settings.encoder for settings in latest.values()} or {LoopSettings().encoder})
+    champions = [standing_of(service.log, loop).champion or LoopSettings() for loop in service.loops()]
+    return sorted({settings.encoder for settings in champions or [LoopSettings()]})
 
 
 def _said(check: Callable[[], object]) -> str:
@@ -107,7 +116,7 @@ def _said(check: Callable[[], object]) -> str:
         check()
     except RejoinderError as error:
         return str(error)
-    return "ok"
+    return OK
 
 
 def _metrics(service: Service) -> Iterator[str]:
@@ -152,6 +161,23 @@ def _metrics(service: Service) -> Iterator[str]:
         "loop",
         [(loop, max(0, seq - fold.seq)) for loop, fold in folds],
     )
+
+
+def _of_console(request: Request) -> Iterator[str]:
+    index, traffic = request.app.state.index, request.app.state.traffic
+    yield "# HELP rejoinder_index_lag_events Events in the log that the review index does not know yet."
+    yield "# TYPE rejoinder_index_lag_events gauge"
+    yield f"rejoinder_index_lag_events {index.behind()}"
+    yield from _metric(
+        "rejoinder_requests_total",
+        "counter",
+        "Requests that the console has answered, by the hundreds of their status.",
+        "status",
+        traffic.answered(),
+    )
+    yield "# HELP rejoinder_request_seconds_total Time that answering them has taken."
+    yield "# TYPE rejoinder_request_seconds_total counter"
+    yield f"rejoinder_request_seconds_total {traffic.seconds:.6f}"
 
 
 def _metric(name: str, kind: str, text: str, label: str, values: Iterable[tuple[str, int]]) -> Iterator[str]:

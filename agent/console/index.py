@@ -14,7 +14,8 @@ def index_of(request: Request) -> ReviewIndex:
     """The index that the application was made with, caught up unless that would take long."""
     index = request.app.state.index
     assert isinstance(index, ReviewIndex)
-    index.catch_up(most=BATCH)
+    if index.behind() <= BATCH:  # more than that is for whoever follows the log
+        index.catch_up(most=BATCH)
     return index
 
 

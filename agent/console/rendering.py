@@ -30,8 +30,8 @@ def render(
 
     Beside the values given it has: `visitor` (agent.access.visitor.Visitor, or None), `csrf`, `csrf_field()`,
     `language`, `_`, `ngettext`, `sections` and `section` (the one the page is in: give another to say otherwise),
-    `simulated` (the log is a demo's), `notice` (what the last post said, once), `static(path)` and the filters of
-    `formats`.
+    `simulated` (the log is a demo's), `indexed` (how much of the log is, while it is not all), `notice` (what the last
+    post said, once), `static(path)` and the filters of `formats`.
     """
     fragment = "hx-request" in request.headers
     notice = None if fragment else notices.heard(request)
@@ -40,9 +40,10 @@ def render(
     given = {
         "visitor": visitor,
         "csrf": csrf,
-        "sections": request.app.state.sections,
+        "sections": request.app.state.sections if visitor else (),  # the log-in page leads nowhere
         "section": sections.current(request),
         "simulated": request.app.state.simulated(),
+        "indexed": request.app.state.indexed(),
         "notice": notice,
         "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         "language": (spoken := language.language_of(request)),

@@ -8,7 +8,8 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -18,12 +19,16 @@ from agent.access.door import Door, refuse_open
 from agent.access.limits import API
 from agent.console.app import create_app
 from agent.errors import InvalidInput, LogUnavailable, RejoinderError
+from agent.review.index import BATCH, ReviewIndex
 from agent.service import Service
 
 HOST, PORT = "127.0.0.1", 8000
 CATCH_UP_SECONDS = 2.0
 # Requests under way when the server is told to stop get this long to end.
 _GRACE_SECONDS = 10
+_BREATH = 0.01  # seconds between two batches
+# So many times what a round took is the pause after it: sums of a busy day are not made anew all the time.
+_LEISURE = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -64,8 +69,9 @@ def run(
                 ws="none",
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
-            with _catching_up(service):
+            with _catching_up(service, app.state.index):
                 uvicorn.Server(config).run(sockets=[listener])
+                app.state.figures.close()
         finally:
             with contextlib.suppress(LogUnavailable):
                 service.close()
@@ -75,35 +81,70 @@ def catch_up(service: Service, over: threading.Event, *, seconds: float = CATCH_
     """Fold what other processes append, every few seconds until it is over: a decision finds little left to fold.
 
     Decisions that have waited in vain for feedback are found on the way.
+    """
+
+    def fold() -> None:
+        for loop in service.loops():
+            service.model(loop)
+        service.expire()
+
+    _again_and_again(fold, over, seconds)
+
+
+def follow(index: ReviewIndex, over: threading.Event, *, seconds: float = CATCH_UP_SECONDS) -> None:
+    """Bring the review index and its sums up to date, every few seconds until it is over.
+
+    The first time over a large log takes minutes: others get their turn between two batches.
+    """
+
+    def fold() -> None:
+        while not index.catch_up(most=BATCH):
+            if over.wait(_BREATH):
+                return
+        while not index.renew(most=1):
+            if over.wait(_BREATH):
+                return
+
+    _again_and_again(fold, over, seconds)
+
+
+def _again_and_again(work: Callable[[], None], over: threading.Event, seconds: float) -> None:
+    """Work until it is over, with pauses of so many seconds, or longer than the work took by far.
 
     While the log cannot be read, it says so once and keeps trying.
     """
     troubled = False
     while True:
+        began = time.monotonic()
         try:
-            for loop in service.loops():
-                service.model(loop)
-            service.expire()
+            work()
             troubled = False
         except Exception as error:  # noqa: BLE001 - a thread that dies goes unnoticed, the next round may do
             if not troubled:
                 known = isinstance(error, RejoinderError)
                 _log.warning("catching up with the learning log: %s", error, exc_info=not known)
             troubled = True
-        if over.wait(seconds):
+        if over.wait(max(seconds, _LEISURE * (time.monotonic() - began))):
             return
 
 
 @contextlib.contextmanager
-def _catching_up(service: Service) -> Iterator[None]:
+def _catching_up(service: Service, index: ReviewIndex) -> Iterator[None]:
     over = threading.Event()
-    thread = threading.Thread(target=catch_up, args=(service, over), name="rejoinder-catch-up", daemon=True)
-    thread.start()
+    # Two: a long first indexing must not keep the models from folding.
+    threads = [
+        threading.Thread(target=catch_up, args=(service, over), name="rejoinder-catch-up", daemon=True),
+        threading.Thread(target=follow, args=(index, over), name="rejoinder-index", daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         over.set()
-        thread.join(timeout=_GRACE_SECONDS)
+        for thread in threads:
+            thread.join(timeout=_GRACE_SECONDS)
+        index.close()
 
 
 @contextlib.contextmanager

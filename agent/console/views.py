@@ -145,13 +145,9 @@ def reactions(evidence: Sequence[Event]) -> list[Reaction]:
             found[target.event_id] = replace(target, standing=False, who=_who(event), why=_why(event))
         elif event.kind == "correction":
             value = float(event.body["value"])
-            found[target.event_id] = replace(
-                target,
-                value=value,
-                scaled=SIGNALS[target.signal].scaled(value),
-                was=target.value if target.was is None else target.was,
-                **({"who": _who(event), "why": _why(event)} if target.standing else {}),
-            )
+            scaled, was = SIGNALS[target.signal].scaled(value), target.value if target.was is None else target.was
+            changed = replace(target, value=value, scaled=scaled, was=was)
+            found[target.event_id] = replace(changed, who=_who(event), why=_why(event)) if target.standing else changed
     return list(found.values())
 
 

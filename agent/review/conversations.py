@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ SORTS = {
     "useful": ("priority", True),
 }
 COUNTED = 10_000  # a list is counted no further
+_MOST = 2**63  # what SQLite counts to
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,35 @@ def page(
     more, rows = len(rows) > limit, rows[:limit]
     if backwards:
         rows.reverse()
-    first, last = (f"{rows[place][column]!r}:{rows[place]['id']}" if rows else None for place in (0, -1))
+    first, last = (_written(rows[place], column) if rows else None for place in (0, -1))
     back = more if backwards else after is not None
     on = True if backwards else more
     return Page(rows, first if back else None, last if on and rows else None)
 
 
-def count(index: ReviewIndex, asked: Filter, *, now: float | None = None) -> int:
-    """How many conversations a filter finds, counted up to `COUNTED` and one more."""
-    found = question(index, asked, now=time.time() if now is None else now)
+def beside(
+    index: ReviewIndex, asked: Filter, row: Row, *, sort: str = "latest", now: float | None = None
+) -> tuple[str | None, str | None]:
+    """The keys of the conversations before and after one in the list of a filter, which need not hold it any more."""
+    column, _ = SORTS[sort]
+    if row[column] is None:
+        return None, None
+    place = _written(row, column)
+    before = page(index, asked, sort=sort, limit=1, before=place, now=now).rows
+    after = page(index, asked, sort=sort, limit=1, after=place, now=now).rows
+    return before[0]["key"] if before else None, after[0]["key"] if after else None
+
+
+def place_of(key: str) -> tuple[str, str]:
+    """What the log knows a conversation by: the column, and its key there. A decision of none is its own."""
+    return ("decision", key[1:]) if key.startswith("~") else ("conversation", key)
+
+
+def count(index: ReviewIndex, asked: Filter, *, now: float | None = None, most: int = COUNTED) -> int:
+    """How many conversations a filter finds, counted up to `most` and one more."""
+    found = question(index, asked, now=time.time() if now is None else now, ordered=False)
     sql = f"select count(*) as n from (select 1 from {found.source} where {found.conditions} limit ?)"
-    row = index.row(sql, (*found.values, COUNTED + 1))
+    row = index.row(sql, (*found.values, most + 1))
     return int(row["n"]) if row else 0
 
 
@@ -127,11 +147,19 @@ def tags(index: ReviewIndex, ids: Sequence[int]) -> dict[int, list[str]]:
     return found
 
 
+def _written(row: Row, column: str) -> str:
+    """Where a row stands in a list, as `_cursor` reads it."""
+    return f"{row[column]!r}:{row['id']}"
+
+
 def _cursor(written: str | None) -> tuple[Any, int] | None:
     if written is None:
         return None
     value, _, id = written.rpartition(":")
     try:
-        return float(value), int(id)
-    except ValueError as error:
-        raise InvalidInput(f"a page begins at a number and an id; got {written[:60]!r}") from error
+        found = float(value), int(id)
+    except ValueError:
+        found = math.nan, 0
+    if not math.isfinite(found[0]) or not 0 <= found[1] < _MOST:
+        raise InvalidInput(f"a page begins at a number and an id; got {written[:60]!r}")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,9 +35,11 @@ class Batch:
         self._changed: list[Event] = []  # what takes back or replaces
         self._rules: dict[str, Rules] = {}
         self._facets: dict[summary.Facet, int] = {}
+        self._kinds: dict[str, tuple[int, float]] = {}  # how many events of each kind, and when the last was
 
     def add(self, event: Event) -> None:
         """Fold one event."""
+        self._kinds[event.kind] = (self._kinds.get(event.kind, (0, 0.0))[0] + 1, event.at)
         if event.kind == "decision":
             self._decision(event)
         elif event.kind == "message":
@@ -64,9 +67,13 @@ class Batch:
         for seq in self._decisions:
             self._reward(seq)
         for conversation in self._conversations:
-            if (day := summary.write(self._db, conversation, self._facets)) is not None:
-                self._days.add(day)
+            self._days |= summary.write(self._db, conversation, self._facets)
         self._db.executemany("insert or ignore into stale_days (day) values (?)", [(day,) for day in self._days])
+        self._db.executemany(
+            "insert into kinds (kind, events, last) values (?, ?, ?) "
+            "on conflict do update set events = events + excluded.events, last = excluded.last",
+            [(kind, *counted) for kind, counted in self._kinds.items()],
+        )
 
     def _decision(self, event: Event) -> None:
         row = {**decision_row(event), "conversation": self._conversation(conversation_of(event))}
@@ -93,16 +100,22 @@ class Batch:
             row = outcome_row(event)
             self._insert("outcomes", {**row, "conversation": conversation})
             self._days.add(row["day"])
+            self._conversations.add(conversation)
         self._touch(event)
 
     def _activated(self, event: Event) -> None:
         """Most decisions are activated before anybody has said anything: then there is nothing to reckon."""
         self._db.execute("update decisions set activated = 1 where id = ?", (event.decision,))
-        about = self._about(event)
-        if self._db.execute("select 1 from outcomes where conversation = ? limit 1", (about,)).fetchone():
-            self._touch(event)
-        elif about is not None:
-            self._conversations.add(about)
+        told = "decision = d.id or turn = d.turn or (decision is null and turn is null)"
+        row = self._db.execute(
+            f"select conversation, exists (select 1 from outcomes where conversation = d.conversation and ({told})) "
+            "from decisions d where id = ?",
+            (event.decision,),
+        ).fetchone()
+        if row is not None:
+            self._conversations.add(row[0])
+            if row[1]:
+                self._touch(event)
 
     def _annotation(self, event: Event) -> None:
         for question in event.body.get("questions", ()):
@@ -193,7 +206,8 @@ class Batch:
         assert key is not None, "decisions and messages are of a conversation"
         known = self._known(key)
         if known is None:
-            known = int(self._db.execute("insert into conversations (key) values (?)", (key,)).lastrowid or 0)
+            row = (key, zlib.crc32(key.encode()))
+            known = int(self._db.execute("insert into conversations (key, lot) values (?, ?)", row).lastrowid or 0)
         self._conversations.add(known)
         return known
 

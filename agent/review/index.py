@@ -7,11 +7,11 @@ a model does: events beyond the `seq` it has come to are folded in order, in tra
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.database import Connection, Database, Row
+from agent.database import Connection, Database, Row, Values
 from agent.errors import LogUnavailable
 from agent.log import LearningLog
 from agent.review import sums
@@ -36,11 +36,11 @@ class ReviewIndex:
         self._folding = threading.Lock()
         self._database = self._opened()
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+    def rows(self, sql: str, values: Values = ()) -> list[Row]:
         """What a question finds."""
         return self._database.rows(sql, values)
 
-    def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+    def row(self, sql: str, values: Values = ()) -> Row | None:
         """The first row that a question finds."""
         return self._database.row(sql, values)
 
@@ -72,12 +72,24 @@ class ReviewIndex:
         finally:
             self._folding.release()
 
-    def renew(self) -> None:
-        """Make the sums of the days anew in which something has changed, each in a transaction of its own."""
-        for row in self._database.rows("select day from stale_days order by day"):
+    def renew(self, *, most: int | None = None) -> bool:
+        """Make the sums of days anew in which something has changed, at most so many, the latest first.
+
+        Each is a transaction of its own. Whether none is left.
+        """
+        stale = self._database.rows("select day from stale_days order by day desc")
+        for row in stale[:most]:
             with self._database.change(durable=False) as db:
-                db.execute("delete from stale_days where day = ?", (row["day"],))
-                sums.renew(db, row["day"])
+                # Another thread or process may have been faster.
+                if db.execute("delete from stale_days where day = ?", (row["day"],)).rowcount:
+                    sums.renew(db, row["day"])
+        return most is None or len(stale) <= most
+
+    @property
+    def share(self) -> float:
+        """How much of the log has been folded, in [0, 1]."""
+        last = self.log.last_seq()
+        return min(1.0, self.seq / last) if last else 1.0
 
     def close(self) -> None:
         """Let go of the file."""

@@ -113,7 +113,7 @@ def action_row(event: Event) -> dict[str, Any] | None:
     """What somebody did, but for its conversation; None for events that nobody in particular made."""
     body = event.body
     who = body.get("who")
-    if who is None or event.kind in ("message", "decision", "outcome"):
+    if who is None or event.kind in ("message", "decision"):
         return None
     return {
         "seq": event.seq,
@@ -135,6 +135,8 @@ def _about(kind: str, body: Mapping[str, Any]) -> str:
         return f"{body['id']} (version {body['version']}){f': {changed}' if changed else ''}"
     if kind == "annotation":
         return f"{body['what']}: {body['value']}"[:200]
+    if kind == "outcome":
+        return f"{body['signal']}: {body['value']}"
     if kind == "correction":
         return f"{body['event_id']}: {body['value']}"
     if kind == "settings":

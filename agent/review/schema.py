@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 #: counts the versions: an index of another one is made again from the log.
-VERSION = 2
+VERSION = 4
 
 SCHEMA = """
 create table state (name text primary key, value) without rowid;
 
 -- One row a conversation; `key` is the log's name for it (a decision of no conversation has one to itself). What is
--- derived from its decisions, outcomes and annotations is written by `agent.review.summary`.
+-- derived from its decisions, outcomes and annotations is written by `agent.review.summary`. `lot` is drawn from
+-- the key: by it a few are picked at random.
 create table conversations (
     id integer primary key,
     key text not null unique,
@@ -26,7 +27,9 @@ create table conversations (
     worst real,
     uncertainty real,
     priority real not null default 0,
+    lot integer not null,
     handed_over integer not null default 0,
+    disagreeing integer not null default 0,
     resolved text,
     flagged integer not null default 0,
     verdict text,
@@ -37,7 +40,17 @@ create index conversations_day on conversations (day);
 create index conversations_reward on conversations (worst, id) where worst is not null;
 create index conversations_uncertainty on conversations (uncertainty, id);
 create index conversations_turns on conversations (turns, id);
+<<<<<<< HEAD
 create index conversations_priority on conversations (priority, id) where priority > 0;
+create index conversations_lot on conversations (lot) where verdict is null;
+create index conversations_second on conversations (lot) where verdict is not null;
+create index conversations_disagreeing on conversations (id) where disagreeing;
+create index conversations_handed_over on conversations (id) where handed_over;
+create index conversations_assigned on conversations (assigned, id) where assigned is not null;
+=======
+create index conversations_priority on conversations (priority, id);
+create index conversations_length on conversations (last - started);
+>>>>>>> i6-p1
 
 create table decisions (
     seq integer primary key,
@@ -123,6 +136,7 @@ create table annotations (
     standing integer not null default 1
 );
 create index annotations_conversation on annotations (conversation);
+create index annotations_what on annotations (what, at);
 
 -- Questions that fell through and were seen to: by the turn they opened, or else the decision on them.
 create table settled (
@@ -142,7 +156,10 @@ create table actions (
     about text not null,
     why text not null
 );
-create index actions_who on actions (who, seq);
+create index actions_at on actions (at, seq);
+create index actions_who on actions (who, at, seq);
+create index actions_kind on actions (kind, at, seq);
+create index actions_conversation on actions (conversation) where conversation is not null;
 
 -- What a conversation is found by, such as (`reply`, `utter_refund`): each filter is a stretch of one index.
 create table facets (id integer primary key, kind text not null, value text not null, unique (kind, value));
@@ -162,6 +179,7 @@ create table days (
     primary key (day, loop, channel, language, model_version, chosen)
 ) without rowid;
 create index days_chosen on days (loop, chosen, day);
+create index days_together on days (day) where chosen = '';
 -- The same of what each version of a candidate's words earned, and on which topics.
 create table reply_days (
     day integer not null, loop text not null, chosen text not null, version integer not null, intent text not null,
@@ -170,17 +188,35 @@ create table reply_days (
     primary key (loop, chosen, day, version, intent)
 ) without rowid;
 create index reply_days_day on reply_days (day, loop);
+-- In the tables below, rows of `loop = ''` are of all loops together, and of `model_version = ''` of all versions: a
+-- conversation may know several, and is counted once in each. Rows of `signal = ''` are of all explicit signals.
 create table signal_days (
-    day integer not null, channel text not null, language text not null, signal text not null,
+    day integer not null, channel text not null, language text not null, loop text not null,
+    model_version text not null, signal text not null,
     clusters integer not null, fed integer not null, weight real not null, total real not null, square real not null,
     cross real not null, weights real not null,
-    primary key (day, channel, language, signal)
+    primary key (loop, model_version, day, channel, language, signal)
 ) without rowid;
+create index signal_days_day on signal_days (day);
+-- What was asked: in how many turns, and what was explicitly said of those (or of the whole conversation).
+create table intent_days (
+    day integer not null, channel text not null, language text not null, loop text not null,
+    model_version text not null, intent text not null, asked integer not null,
+    clusters integer not null, fed integer not null, weight real not null, total real not null, square real not null,
+    cross real not null, weights real not null,
+    primary key (loop, model_version, day, channel, language, intent)
+) without rowid;
+create index intent_days_day on intent_days (day);
+-- Conversations that began on a day; `spoke`: in which the customer said how it was.
 create table conversation_days (
-    day integer not null, channel text not null, language text not null,
-    conversations integer not null, turns integer not null, handovers integer not null,
+    day integer not null, channel text not null, language text not null, loop text not null,
+    model_version text not null,
+    conversations integer not null, turns integer not null, spoke integer not null, handovers integer not null,
     assumed integer not null, confirmed integer not null,
-    primary key (day, channel, language)
+    primary key (loop, model_version, day, channel, language)
 ) without rowid;
+create index conversation_days_day on conversation_days (day);
+-- How many events of each kind were folded, and when the last of them was.
+create table kinds (kind text primary key, events integer not null, last real not null) without rowid;
 create table stale_days (day integer primary key);
 """

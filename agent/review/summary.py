@@ -63,7 +63,10 @@ def summarise(
         ("hour", f"{hour_of(columns['started']):02d}"),
     }
     facets |= {(kind, columns[kind]) for kind in ("channel", "language") if columns[kind]}
-    return Summary({**columns, "priority": _priority(columns, facets)}, {f for f in facets if f[1]})
+    columns["disagreeing"] = int(("was", "disagreeing") in facets)
+    # Whoever has been looked at need not be looked at again; the others the more speaks for it.
+    useful = 0.0 if columns["verdict"] else sum(_WEIGHTS[name] * value for name, value in reasons(columns).items())
+    return Summary({**columns, "priority": useful}, {f for f in facets if f[1]})
 
 
 def _last(rows: Sequence[Row], column: str) -> str | None:
@@ -139,22 +142,20 @@ def _of_annotations(noted: Sequence[Row], columns: dict[str, Any]) -> set[Facet]
     return found
 
 
-def _priority(columns: dict[str, Any], facets: set[Facet]) -> float:
-    """How useful it is to look at the conversation: 0 once it is reviewed, else the sum of what speaks for it."""
-    if columns["verdict"]:
-        return 0.0
-    worst, uncertainty = columns["worst"], columns["uncertainty"]
-    reasons = {
+def reasons(conversation: Row | dict[str, Any]) -> dict[str, float]:
+    """What speaks for looking at a conversation, each in [0, 1]; what does not speak for it is left out."""
+    worst, uncertainty = conversation["worst"], conversation["uncertainty"]
+    found = {
         "dissatisfied": 0.0 if worst is None else max(0.0, 1.0 - 2.0 * worst),
-        "disagreeing": float(("was", "disagreeing") in facets),
-        "handed over": float(("was", "handed over") in facets),
+        "disagreeing": float(conversation["disagreeing"]),
+        "handed over": float(conversation["handed_over"]),
         "uncertain": 0.0 if uncertainty is None else min(1.0, uncertainty),
     }
-    return sum(_WEIGHTS[name] * value for name, value in reasons.items())
+    return {name: value for name, value in found.items() if value > 0.0}
 
 
-def write(db: Connection, conversation: int, names: dict[Facet, int]) -> int | None:
-    """Bring a conversation's row and facets in line with the rows about it; the day it began, if there are any.
+def write(db: Connection, conversation: int, names: dict[Facet, int]) -> set[int]:
+    """Bring a conversation's row and facets in line with the rows about it; the days whose sums may differ by that.
 
     `names` are the facets known by now.
     """
@@ -163,8 +164,10 @@ def write(db: Connection, conversation: int, names: dict[Facet, int]) -> int | N
         for table in ("decisions", "outcomes", "messages", "annotations")
     ]
     if not any(rows):
-        return None
+        return set()
     made = summarise(*rows)
+    counted = ("day", "channel", "language")
+    was = db.execute(f"select {', '.join(counted)} from conversations where id = ?", (conversation,)).fetchone()
     assigned = ", ".join(f"{column} = :{column}" for column in made.columns)
     db.execute(f"update conversations set {assigned} where id = :id", {**made.columns, "id": conversation})
     before = {row[0] for row in db.execute("select facet from faceted where conversation = ?", (conversation,))}
@@ -172,7 +175,10 @@ def write(db: Connection, conversation: int, names: dict[Facet, int]) -> int | N
     for facet in before - now:
         db.execute("delete from faceted where facet = ? and conversation = ?", (facet, conversation))
     db.executemany("insert into faceted (facet, conversation) values (?, ?)", [(f, conversation) for f in now - before])
-    return int(made.columns["day"])
+    days = {int(made.columns["day"])}
+    if any(was[name] != made.columns[name] for name in counted):  # all that was counted elsewhere moves along
+        days |= {row["day"] for table in rows[:2] for row in table} | ({was["day"]} if was["day"] else set())
+    return days
 
 
 def _facet(db: Connection, facet: Facet, names: dict[Facet, int]) -> int:

@@ -8,9 +8,10 @@ mean is that of a ratio over clusters.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from agent.database import Connection, Row
+from agent.review.days import SCRIPTS
 
 _Z = 1.959964  # of a normal interval of 95 %
 
@@ -33,7 +34,7 @@ class Sums:
         return cls(*(row[name] or 0 for name in cls.__dataclass_fields__))
 
     def __add__(self, other: Sums) -> Sums:
-        return Sums(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Sums(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
     @property
     def mean(self) -> float | None:
@@ -47,16 +48,21 @@ class Sums:
         Wilson's (1927), of as many independent rewards as the clusters are worth (Korn and Graubard 1998: p (1 - p)
         over the variance of the ratio estimator), at most those there are.
         """
+        mean, size = self.mean, self.size
+        return None if mean is None or size <= 0.0 else wilson(mean, size)
+
+    @property
+    def size(self) -> float:
+        """How many independent rewards the clusters are worth, in [0, `fed`]."""
         mean = self.mean
         if mean is None or self.clusters < 1:
-            return None
-        size = float(self.clusters)
+            return 0.0
         if self.clusters > 1:
             spread = max(0.0, self.square - 2.0 * mean * self.cross + mean * mean * self.weights)
             variance = spread / self.weight**2 * self.clusters / (self.clusters - 1)
             if variance > 0.0:
-                size = min(float(self.fed), max(1.0, mean * (1.0 - mean) / variance))
-        return wilson(mean, size)
+                return min(float(self.fed), max(1.0, mean * (1.0 - mean) / variance))
+        return float(self.clusters)
 
 
 def wilson(share: float, size: float) -> tuple[float, float]:
@@ -64,26 +70,19 @@ def wilson(share: float, size: float) -> tuple[float, float]:
     z2 = _Z * _Z / size
     centre = (share + z2 / 2.0) / (1.0 + z2)
     half = _Z / (1.0 + z2) * math.sqrt(share * (1.0 - share) / size + z2 / (4.0 * size))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # The share lies in it, however they are rounded.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def renew(db: Connection, day: int) -> None:
     """Make a day's sums anew from its decisions, outcomes and conversations."""
-    for table in ("days", "reply_days", "signal_days", "conversation_days"):
+    for table in ("days", "reply_days", "signal_days", "intent_days", "conversation_days"):
         db.execute(f"delete from {table} where day = ?", (day,))
     _renew_rewards(db, day, "chosen")
     _renew_rewards(db, day, "''")
     _renew_replies(db, day)
-    _renew_signals(db, day)
-    db.execute(
-        """
-        insert into conversation_days
-        select ?, coalesce(channel, ''), coalesce(language, ''), count(*), sum(turns), sum(handed_over),
-            sum(resolved is 'assumed'), sum(resolved is 'confirmed')
-        from conversations where day = ? group by 2, 3
-        """,
-        (day, day),
-    )
+    for script in SCRIPTS:
+        db.execute(script, {"day": day})
 
 
 def _renew_rewards(db: Connection, day: int, chosen: str) -> None:
@@ -118,22 +117,6 @@ def _renew_replies(db: Connection, day: int) -> None:
                 coalesce(sum(reward * weight), 0.0) as s
             from decisions where day = ? group by loop, chosen, version, 4, conversation
         ) group by loop, chosen, version, intent
-        """,
-        (day, day),
-    )
-
-
-def _renew_signals(db: Connection, day: int) -> None:
-    db.execute(
-        """
-        insert into signal_days
-        select ?, channel, language, signal, count(*), sum(n), sum(n), sum(s), sum(s * s), sum(s * n), sum(n * n)
-        from (
-            select coalesce(c.channel, '') as channel, coalesce(c.language, '') as language, signal, count(*) as n,
-                sum(scaled) as s
-            from outcomes o join conversations c on c.id = o.conversation where o.day = ? and o.standing
-            group by o.conversation, signal
-        ) group by channel, language, signal
         """,
         (day, day),
     )

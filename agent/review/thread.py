@@ -13,7 +13,10 @@ from agent.review.summary import tags_of
 
 @dataclass
 class Turn:
-    """What was said in a turn, and rows of `decisions`, `outcomes` and `annotations` that are about it."""
+    """What was said in a turn, and rows of `decisions`, `outcomes` and `annotations` that are about it.
+
+    `id` is None where the log names no turn: then it has one decision.
+    """
 
     id: str | None
     asked: list[Row] = field(default_factory=list)
@@ -22,10 +25,20 @@ class Turn:
     outcomes: list[Row] = field(default_factory=list)
     annotations: list[Row] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        """What it is called in addresses."""
+        return self.id or (
+            self.decisions[0]["id"] if self.decisions else f"seq{self.asked[0]['seq'] if self.asked else 0}"
+        )
+
 
 @dataclass(frozen=True)
 class Thread:
-    """A conversation: its row, its turns in order, and what is about the whole of it."""
+    """A conversation: its row, its turns in order, and what is about the whole of it.
+
+    `changes` are rows of `actions`: what people did; `gone` are the ids of those that were taken back.
+    """
 
     row: Row
     turns: Sequence[Turn]
@@ -33,6 +46,7 @@ class Thread:
     annotations: Sequence[Row]
     tags: Sequence[str]
     changes: Sequence[Row]
+    gone: frozenset[str]
 
 
 def thread(index: ReviewIndex, key: str) -> Thread:
@@ -65,4 +79,9 @@ def thread(index: ReviewIndex, key: str) -> Thread:
         (found.annotations if found else whole["annotations"]).append(note)
     standing = [note for note in about["annotations"] if note["standing"]]
     changes = index.rows("select * from actions where conversation = ? order by seq", (row["id"],))
-    return Thread(row, list(turns.values()), whole["outcomes"], whole["annotations"], tags_of(standing), changes)
+    gone: set[str] = set()
+    for change in reversed(changes):  # as `agent.rewards.taken_back` has it
+        if change["kind"] == "revoked" and change["id"] not in gone:
+            gone.add(change["about"])
+    about_all = whole["outcomes"], whole["annotations"], tags_of(standing)
+    return Thread(row, list(turns.values()), *about_all, changes, frozenset(gone))

@@ -7,9 +7,11 @@ import io
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -128,18 +130,33 @@ def test_at_a_terminal_the_password_is_asked_for_twice_and_not_shown(home: Path,
     )
     os.close(theirs)
     shown = b""
-    for _ in range(2):
-        while not shown.rstrip().endswith(b":"):
+
+    def read() -> bool:
+        """Take in what is shown; False once the other side is closed."""
+        nonlocal shown
+        if not select.select([ours], [], [], 0.05)[0]:
+            return True
+        try:
             shown += os.read(ours, 1_000)
-        os.write(ours, PASSWORD.encode() + b"\n")
-        shown += os.read(ours, 1_000)
+        except OSError:
+            return False
+        return True
+
     try:
-        while chunk := os.read(ours, 1_000):
-            shown += chunk
-    except OSError:  # the other side is closed
-        pass
-    assert process.wait(timeout=60) == 0, shown
-    os.close(ours)
+        deadline = time.monotonic() + 60
+        for prompts in (1, 2):
+            # Typed before the echo is off, it would be shown, and then thrown away.
+            while shown.count(b":") < prompts or termios.tcgetattr(ours)[3] & termios.ECHO:
+                assert read(), shown
+                assert time.monotonic() < deadline, shown
+            os.write(ours, PASSWORD.encode() + b"\n")
+        while read() and time.monotonic() < deadline:
+            pass
+        assert process.wait(timeout=60) == 0, shown
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
     assert PASSWORD.encode() not in shown
     door = Door(home)
     assert door.users.check("ann", PASSWORD)

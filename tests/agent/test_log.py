@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.decision import Situation
 from agent.errors import Conflict, InvalidInput, LogUnavailable
 from agent.log import Event, LearningLog, Vector
 
@@ -205,3 +206,24 @@ def test_what_was_acknowledged_outlives_kill_9(tmp_path, kill_after):
     assert log.check() == []
     assert all(log.append([outcome(id, 1, decision="d")])[0].duplicate for id in acknowledged[:5])
     log.close()
+
+
+def test_whoever_opens_the_file_finds_events_as_tables(service):
+    decided = service.decide("replies", Situation(["where is it"], "c1", "p1", "m1", "web"))
+    told = service.record(signal="thumb", value=0, decision=decided.id, comment="No")
+    service.correct(told.event_id, value=1, who="Ida", why="a slip")
+    service.revoke(told.event_id, who="Ida")
+    service.annotate("tag", "late", who="Ida", turn=decided.turn)
+    service.hear(Situation(["where is it"], "c1", "p1", "m1", "web"))
+
+    def found(view, columns):
+        return service.log.rows(f"select {columns} from {view}")
+
+    assert found("decisions", "id, channel, text, chosen") == [(decided.id, "web", "where is it", decided.chosen)]
+    assert found("outcomes", "decision, signal, value, comment") == [(decided.id, "thumb", 0, "No")]
+    assert found("corrections", "event_id, value, who") == [(told.event_id, 1, "Ida")]
+    assert found("revocations", "event_id, who") == [(told.event_id, "Ida")]
+    assert found("annotations", "turn, what, value") == [(decided.turn, "tag", "late")]
+    assert found("messages", "turn, who, text") == [(decided.turn, "user", "where is it")]
+    assert dict(found("decision_candidates", "candidate, probability")) == decided.probabilities
+    assert {row[0] for row in found("candidates", "candidate")} == set(decided.probabilities)

@@ -36,19 +36,27 @@ API = {
     "POST /v1/decisions/{decision_id}/observe": "decide",
     "POST /v1/outcomes": "decide",
     "PATCH /v1/outcomes/{event_id}": "review",
+    "GET /v1/conversations": "read",
+    "GET /v1/conversations/{key}": "read",
+    "POST /v1/conversations/{key}/annotations": "review",
     "DELETE /v1/outcomes/{event_id}": "review",
     "GET /v1/loops": "read",
     "POST /v1/loops/{loop}": "admin",
     "GET /v1/loops/{loop}/importance": "read",
+    "GET /v1/loops/{loop}/versions": "read",
+    "POST /v1/loops/{loop}/versions": "admin",
+    "POST /v1/loops/{loop}/versions/roll-back": "admin",
+    "POST /v1/loops/{loop}/versions/{version}/promote": "admin",
+    "DELETE /v1/loops/{loop}/versions/challenger": "admin",
     "PATCH /v1/loops/{loop}/candidates/{candidate:path}": "review",
     "POST /v1/suggestions": "decide",
     "POST /v1/suggestions/{decision_id}/reply": "decide",
     "GET /v1/openapi.json": "read",
     "GET /metrics": "read",
 }
-# What is for everybody, and what everybody may change who may look: their own account.
-PUBLIC = {"GET /login", "POST /login", "GET /healthz"}
-OWN = {"POST /logout", "POST /account/password"}
+# What is for everybody, and what everybody may change who may look: their own account and views.
+PUBLIC = {"GET /login", "POST /login", "POST /language", "GET /healthz"}
+OWN = {"POST /logout", "POST /account/password", "POST /conversations/views", "POST /conversations/views/remove"}
 INJECTIONS = [
     "' or '1'='1",
     '" or 1=1 --',
@@ -126,7 +134,8 @@ def routes(app: FastAPI) -> dict[str, APIRoute]:
 def call(client: TestClient, name: str) -> Response:
     """Call a route with nothing in its body, and names of nothing in its path."""
     method, _, path = name.partition(" ")
-    for place in ("{decision_id}", "{event_id}", "{candidate:path}"):
+    places = ("{decision_id}", "{event_id}", "{candidate:path}", "{version}", "{key:path}", "{key}", "{turn}", "{bulk}")
+    for place in places:
         path = path.replace(place, "nothing")
     path = path.replace("{loop}", "replies")
     assert "{" not in path, f"{name}: say here what stands in its path"
@@ -157,7 +166,7 @@ def test_every_route_says_whom_it_is_for(app: FastAPI) -> None:
                 assert strictest in ROLES, f"{name} is for everybody"
             else:
                 assert strictest in {"reviewer", "admin"}, f"{name} changes something, and takes no more than looking"
-            if " /people" in name:
+            if " /people" in name or name.startswith("POST /policies"):
                 assert strictest == "admin"
 
 
@@ -258,7 +267,7 @@ def test_a_session_ends_at_once_when_it_should(app: FastAPI, door: Door, clock: 
         lambda: setattr(clock, "now", clock.now + 3_600),
     ):
         client = logged_in(app, "reviewer")
-        assert client.get("/").status_code == 200
+        assert client.get("/account").status_code == 200
         end()
         assert client.get("/").headers["location"].startswith("/login")
         assert problem(client.patch("/v1/outcomes/nothing", json={"value": 1, "who": "x"}), 401)
@@ -628,7 +637,7 @@ def test_ones_own_password_is_changed_and_other_browsers_are_logged_out(app: Fas
     form = {"now": PASSWORD, "then": "another passphrase", "again": "another passphrase"}
     assert here.post("/account/password", data={**form, "again": "a slip"}).status_code == 422
     old = here.cookies["rejoinder_session"]
-    assert here.post("/account/password", data=form).headers["location"] == "/account?done=true"
+    assert here.post("/account/password", data=form).headers["location"] == "/account"
     assert here.cookies["rejoinder_session"] != old
     assert here.get("/account").status_code == 200
     assert there.get("/account").headers["location"].startswith("/login")

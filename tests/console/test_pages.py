@@ -123,6 +123,7 @@ def test_the_list_is_filtered_by_loop(client: TestClient, decide: Decide) -> Non
     decide(loop="other", context={"text": "a word to the other"})
     decide(context={"text": "a word to the replies"})
     found = page(client, "/decisions?loop=other")
+    assert '<option value="other" selected>' in client.get("/decisions?loop=other").text
     assert "a word to the other" in found.text
     assert "a word to the replies" not in found.text
     assert "Nothing here" in page(client, "/decisions?loop=nobody").text

@@ -97,6 +97,21 @@ def test_a_real_server_decides_and_stops_when_told(home: Path, root: Path) -> No
     service.close()
 
 
+def test_nobody_but_this_machine_is_let_in_while_nobody_has_to_log_in(home: Path, root: Path) -> None:
+    for host in ("0.0.0.0", "::"):
+        ran = subprocess.run(
+            [sys.executable, "-m", "agent.console", "--host", host, "--port", str(free_port())],
+            cwd=root,
+            env={**os.environ, "REJOINDER_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert ran.stderr.count("\n") == 1
+        assert "rejoinder users add NAME --role admin" in ran.stderr
+
+
 def test_catching_up_survives_a_log_that_is_away(
     service: Service, make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:

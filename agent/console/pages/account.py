@@ -16,10 +16,12 @@ from agent.console.access import (
     drop_token,
     keep_token,
     limits_of,
-    local_path,
     require,
     token_of,
 )
+from agent.console.language import gettext
+from agent.console.notices import tell
+from agent.console.pages.languages import local
 from agent.console.rendering import render
 from agent.errors import InvalidInput
 
@@ -34,8 +36,8 @@ Viewer = Annotated[Visitor, Depends(require("viewer"))]
 def log_in_page(request: Request, visitor: Someone, next: str = "/") -> Response:  # noqa: A002 (what it is called in addresses)
     """The page to log in at; who is known already goes on."""
     if visitor.known:
-        return RedirectResponse(local_path(next), 303)
-    return render(request, "account/login.html", next=local_path(next), name="", error=None)
+        return RedirectResponse(local(next), 303)
+    return render(request, "account/login.html", next=local(next), name="", error=None)
 
 
 @router.post(LOG_IN)
@@ -52,16 +54,16 @@ def log_in(
         return RedirectResponse("/", 303)
 
     def again(status: int, error: str) -> Response:
-        return render(request, "account/login.html", status=status, next=local_path(next), name=name, error=error)
+        return render(request, "account/login.html", status=status, next=local(next), name=name, error=error)
 
     if wait := limits_of(request).log_in(door.users.known(name) or name, address):
-        refused = again(429, f"Too many attempts. Try again in {wait} seconds.")
+        refused = again(429, _later(wait))
         refused.headers["Retry-After"] = str(wait)
         return refused
     token = door.log_in(name, password, address=address, before=token_of(request))
     if token is None:
-        return again(401, "Name or password are wrong, or the user is disabled.")
-    response = RedirectResponse(local_path(next), 303)
+        return again(401, gettext("Name or password are wrong, or the user is disabled."))
+    response = RedirectResponse(local(next), 303)
     keep_token(request, response, token)
     return response
 
@@ -78,9 +80,9 @@ def log_out(request: Request, visitor: Viewer, everywhere: Annotated[bool, Form(
 
 
 @router.get("/account")
-def account(request: Request, visitor: Viewer, done: bool = False) -> Response:
+def account(request: Request, visitor: Viewer) -> Response:
     """Who one is here, where one is logged in, and one's password."""
-    return _account(request, visitor, done=done)
+    return _account(request, visitor)
 
 
 @router.post("/account/password")
@@ -89,24 +91,26 @@ def change_password(
 ) -> Response:
     """Change one's own password: every session ends, and this browser gets a new one."""
     if not visitor.csrf:  # a key, or nobody who has a password
-        return _account(request, visitor, 422, error="there is no user to give a password to")
+        return _account(request, visitor, 422, error=gettext("There is no user to give a password to."))
     if wait := limits_of(request).log_in(visitor.name, address_of(request)):
-        refused = _account(request, visitor, 429, error=f"too many attempts: try again in {wait} seconds")
+        refused = _account(request, visitor, 429, error=_later(wait))
         refused.headers["Retry-After"] = str(wait)
         return refused
     if then != again:
-        return _account(request, visitor, 422, error="the new password was written in two ways")
+        return _account(request, visitor, 422, error=gettext("The new password was written in two ways."))
     try:
         token = door_of(request).change_password(visitor, now, then, address=address_of(request))
     except InvalidInput as error:
         return _account(request, visitor, 422, error=str(error))
-    response = RedirectResponse("/account?done=true", 303)
+    response = RedirectResponse("/account", 303)
     keep_token(request, response, token)
-    return response
+    return tell(response, gettext("Your password was changed, and every other browser was logged out."))
 
 
-def _account(
-    request: Request, visitor: Visitor, status: int = 200, *, error: str | None = None, done: bool = False
-) -> Response:
+def _later(seconds: int) -> str:
+    return gettext("Too many attempts: try again in %(seconds)s seconds.") % {"seconds": seconds}
+
+
+def _account(request: Request, visitor: Visitor, status: int = 200, *, error: str | None = None) -> Response:
     sessions = door_of(request).sessions.listed(visitor.name)
-    return render(request, "account/account.html", status=status, sessions=sessions, error=error, done=done)
+    return render(request, "account/account.html", status=status, sessions=sessions, error=error)

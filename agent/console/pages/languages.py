@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse
 
-from agent.console.access import anyone
+from agent.console.access import LANGUAGE, anyone
 from agent.console.language import COOKIE, LANGUAGES
 from agent.errors import InvalidInput
 
@@ -20,7 +20,7 @@ async def _fields(request: Request) -> dict[str, str]:
     return dict(parse_qsl((await request.body()).decode(errors="replace"), max_num_fields=10))
 
 
-@router.post("/language")
+@router.post(LANGUAGE, dependencies=[Depends(anyone)])
 def choose(fields: Annotated[dict[str, str], Depends(_fields)]) -> RedirectResponse:
     """Keep the language chosen, in a cookie, and go back to the page where it was."""
     language = fields.get("language", "")

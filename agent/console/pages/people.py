@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from agent.access.door import Door
-from agent.access.visitor import ROLES, SCOPES, Visitor
-from agent.console.access import address_of, door_of, keep_token, require
+from agent.access.visitor import Visitor
+from agent.console.access import address_of, door_of, keep_token, require, visitor_of
 from agent.console.pages.account import Field
+from agent.console.pages.operations import tabs_for
 from agent.console.rendering import render
 from agent.errors import Conflict, InvalidInput, Unknown
 
@@ -124,5 +126,6 @@ def _people(
     status = 200 if error is None else _STATUS.get(type(error), 422)
     users, keys = door.users.listed(), door.keys.listed()
     said = None if error is None else str(error)
-    values = {"users": users, "keys": keys, "roles": ROLES, "scopes": SCOPES, "error": said}
+    values: dict[str, Any] = {"users": users, "api_keys": keys, "now": time.time(), "error": said}
+    values |= {"section": "/operations", "tabs": tabs_for(visitor_of(request))}
     return render(request, "people/people.html", status=status, made=made, secret=secret, **values)

@@ -70,18 +70,16 @@
     };
   }
 
-  function moment(spec, at, long) {
-    const day = long ? { dateStyle: "medium" } : { day: "numeric", month: "short" };
-    const options = spec.by === "hour" ? (long ? { dateStyle: "medium", timeStyle: "short" } : { hour: "2-digit", minute: "2-digit" }) : day;
-    return new Date(at * 1000).toLocaleString(language === "en" ? "en-GB" : language, options);
-  }
-
+  /** Below the axis stand times of the data, as many as have room, in the words that came with them. */
   function axes(spec, format) {
     const line = { stroke: style("soft"), font: "12px system-ui, sans-serif", ticks: { show: false } };
-    const hours = spec.by === "hour" ? 3600 : 86400;
-    const steps = [1, 2, 3, 4, 6, 7, 12, 14, 28, 56, 91, 182, 364].map((step) => step * hours);
+    const places = (plot) => {
+      const step = Math.max(1, Math.ceil((spec.times.length * 72) / (plot.width - 70)));
+      return spec.times.filter((_at, i) => i % step === 0);
+    };
+    const names = (_plot, splits) => splits.map((at) => spec.ticks[spec.times.indexOf(at)]);
     return [
-      { ...line, grid: { show: false }, incrs: steps, space: 70, values: (_plot, splits) => splits.map((at) => moment(spec, at, false)) },
+      { ...line, grid: { show: false }, splits: places, values: names },
       { ...line, grid: { stroke: style("line"), width: 1 }, size: 56, values: (_plot, splits) => splits.map(format) },
     ];
   }
@@ -94,7 +92,7 @@
       const span = one.low && one.low[index] !== null ? ` (${format(one.low[index])} – ${format(one.high[index])})` : "";
       return [`${one.name}: ${format(value)}${span}`];
     });
-    return [moment(spec, spec.times[index], true), ...lines];
+    return [spec.stamps[index], ...lines];
   }
 
   class Chart {
