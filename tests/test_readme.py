@@ -41,13 +41,18 @@ def free_port() -> int:
 def answer(address: str) -> str:
     """The page at an address, as soon as it answers."""
     deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=30) as page:
-                return str(page.read().decode())
-        except OSError:  # noqa: PERF203 (that is what is waited for)
-            assert time.monotonic() < deadline, f"{address} does not answer"
-            time.sleep(0.3)
+    while (page := _page(address)) is None:
+        assert time.monotonic() < deadline, f"{address} does not answer"
+        time.sleep(0.3)
+    return page
+
+
+def _page(address: str) -> str | None:
+    try:
+        with urllib.request.urlopen(address, timeout=30) as page:
+            return str(page.read().decode())
+    except OSError:
+        return None
 
 
 class Reader:

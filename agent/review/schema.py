@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: counts the versions: an index of another one is made again from the log.
-VERSION = 4
+VERSION = 5
 
 SCHEMA = """
 create table state (name text primary key, value) without rowid;
@@ -40,17 +40,13 @@ create index conversations_day on conversations (day);
 create index conversations_reward on conversations (worst, id) where worst is not null;
 create index conversations_uncertainty on conversations (uncertainty, id);
 create index conversations_turns on conversations (turns, id);
-<<<<<<< HEAD
-create index conversations_priority on conversations (priority, id) where priority > 0;
 create index conversations_lot on conversations (lot) where verdict is null;
 create index conversations_second on conversations (lot) where verdict is not null;
 create index conversations_disagreeing on conversations (id) where disagreeing;
 create index conversations_handed_over on conversations (id) where handed_over;
 create index conversations_assigned on conversations (assigned, id) where assigned is not null;
-=======
 create index conversations_priority on conversations (priority, id);
 create index conversations_length on conversations (last - started);
->>>>>>> i6-p1
 
 create table decisions (
     seq integer primary key,
