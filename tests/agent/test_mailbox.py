@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.log import LearningLog
-from agent.mailbox import KEPT_SECONDS, Mailbox
+from agent.mailbox import KEPT_SECONDS, Backlog, Mailbox
 
 HELLO, ANSWER = {"text": "hello"}, {"text": "Hi."}
 
@@ -134,3 +134,16 @@ def test_people_take_over_and_give_back_and_the_address_stays(mailbox):
     mailbox.hand_over("sms", "eve", to_people=False)
     assert not mailbox.correspondent("sms", "eve").handed_over
     assert mailbox.correspondent("sms", "ann") == type(known)()
+
+
+def test_the_backlog_is_what_waits_and_what_failed_lately(mailbox, clock):
+    assert mailbox.backlog(since=0.0) == []
+    mailbox.accept("sms", [("1", "eve", HELLO), ("2", "eve", HELLO)])
+    mailbox.post("chat", "ann", [ANSWER])
+    clock.now += 100.0
+    mailbox.post("sms", "eve", [ANSWER])
+    assert mailbox.backlog(since=0.0) == [Backlog("chat", 1, 1_000.0), Backlog("sms", 3, 1_000.0)]
+    mailbox.give_up(mailbox.next_delivery("sms", "eve"), error="odd")
+    mailbox.undeliverable(mailbox.next_parcel("chat", "ann"), error="gone")
+    assert mailbox.backlog(since=0.0) == [Backlog("chat", failed=1), Backlog("sms", 2, 1_000.0, 1)]
+    assert mailbox.backlog(since=clock.now) == [Backlog("sms", 2, 1_000.0)]

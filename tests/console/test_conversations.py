@@ -494,8 +494,12 @@ def test_from_yesterdays_thumbs_down_to_a_model_put_right_and_back(app: FastAPI,
     found.keyboard.press("z")
     found.get_by_text("Taken back.").wait_for()
     assert f"the model expects {before} here, {after} before" in notice.inner_text()
-    found.keyboard.press("k")  # there is none before, so nothing
-    found.keyboard.press("j") if found.locator("[data-key=j]").count() else found.keyboard.press("k")
+    here = found.url.split("?")[0].rsplit("/", 1)[1]
+    found.keyboard.press("k")
+    found.wait_for_url(lambda url: here not in url)
+    found.get_by_text(TEXTS[1], exact=True).wait_for()
+    found.keyboard.press("j")
+    found.wait_for_url(f"**/{here}?*")
     found.keyboard.press("3")
     found.get_by_text("Noted: verdict: bad").wait_for()
     found.keyboard.press("f")

@@ -19,9 +19,11 @@ from typing import Any
 
 import pytest
 
-from agent.console.server import catch_up
+from agent.console.server import catch_up, follow
 from agent.decision import Situation
 from agent.errors import LogUnavailable
+from agent.review.index import ReviewIndex
+from agent.review.overview import Scope, by_day
 from agent.service import Service
 
 
@@ -137,6 +139,36 @@ def test_catching_up_survives_a_log_that_is_away(
     finally:
         over.set()
         thread.join()
+    assert not failures
+
+
+def test_the_index_follows_the_log_and_survives_one_that_is_away(
+    service: Service, make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, failures, over = ReviewIndex(service.log, service.home), [LogUnavailable("away")], threading.Event()
+    there = index.renew
+
+    def renew(**how: int) -> bool:
+        if failures:
+            raise failures.pop()
+        return there(**how)
+
+    monkeypatch.setattr(index, "renew", renew)
+    thread = threading.Thread(target=follow, args=(index, over), kwargs={"seconds": 0.01})
+    thread.start()
+    try:
+        other = make_service()
+        for n in range(3):
+            made = other.decide("replies", Situation([f"hello {n}"]))
+            assert made is not None
+            deadline = time.monotonic() + 60
+            while sum(figures.counts.decisions for figures in by_day(index, Scope(1, 10**6)).values()) <= n:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+    finally:
+        over.set()
+        thread.join()
+        index.close()
     assert not failures
 
 

@@ -40,9 +40,9 @@ def overview_page(request: Request) -> HTMLResponse:
     """How it went, and what to look at."""
     index, service = index_of(request), service_of(request)
     span = overview.span(index)
-    if span is None:
-        return render(request, "overview/start.html", arriving=index.behind() > 0 or index.seq > 0)
     period = period_of(request, span)
+    if span is None:
+        return render(request, "overview/start.html", arriving=_arriving(index))
     scope = period.scope
     figures = _figures(index, period)
     best, worst = overview.extremes(index, scope)
@@ -68,6 +68,11 @@ def overview_page(request: Request) -> HTMLResponse:
         iso=iso,
         called=called,
     )
+
+
+def _arriving(index: ReviewIndex) -> bool:
+    """Whether there is something to add up soon."""
+    return index.behind() > 0 or index.row("select 1 from decisions limit 1") is not None
 
 
 @dataclass(frozen=True)
