@@ -66,7 +66,8 @@ class Figures:
 
 def oldest(index: ReviewIndex, loop: str) -> int | None:
     """The first day on which anything was decided in a loop."""
-    row = index.row("select day from days where loop = ? order by day limit 1", (loop,))
+    # The plus keeps SQLite to the table's own order, by day: the first row that fits is the answer.
+    row = index.row("select day from days where +loop = ? order by day limit 1", (loop,))
     return None if row is None else int(row["day"])
 
 
@@ -75,7 +76,7 @@ def figures(index: ReviewIndex, loop: str, span: Span) -> dict[str, Figures]:
     before, size = span.before, math.ceil(span.days / BUCKETS)
     rows = index.rows(
         f"select chosen, day < ? as earlier, (day - ?) / ? as bucket, sum(activated) as activated, {_SUMS} from days "
-        "where day between ? and ? and loop = ? group by chosen, earlier, bucket",
+        "where day between ? and ? and +loop = ? group by chosen, earlier, bucket",
         (span.first, span.first, size, before.first, span.last, loop),
     )
     total = sum(row["activated"] for row in rows if row["chosen"] == "" and not row["earlier"])
