@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 import policies
@@ -98,7 +98,6 @@ def create_app(
         app.include_router(router)
     app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
     app.state.sections = sections.existing(app.routes)
-    _lead_somewhere(app)
     access.check_routes(app)
     app.mount("/static", Files(directory=STATIC))
     app.add_middleware(access.Access, door=app.state.door, limits=app.state.limits, refuse=_said)
@@ -135,14 +134,6 @@ def _indexed(index: ReviewIndex) -> float | None:
         return index.share if index.behind() > BATCH else None
     except LogUnavailable:
         return None
-
-
-def _lead_somewhere(app: FastAPI) -> None:
-    """Let `/` lead to the first section, where there is no overview."""
-    first = app.state.sections[0].path
-    if first != "/":
-        viewer = [Depends(access.require("viewer"))]
-        app.add_api_route("/", lambda: RedirectResponse(first), include_in_schema=False, dependencies=viewer)
 
 
 def _known(request: Request, error: Exception) -> Response:

@@ -89,9 +89,10 @@ def upcoming(index: ReviewIndex, who: str, *, part: str = "useful", limit: int =
     mixed: dict[int, Item] = {}
     for item in found:
         for name, every in others.items():
-            if len(mixed) % every == every - 1 and waiting[name]:
-                extra = waiting[name].pop(0)
-                mixed.setdefault(extra.row["id"], extra)
+            if len(mixed) % every == every - 1:
+                extra = next((other for other in waiting[name] if other.row["id"] not in mixed), None)
+                if extra is not None:
+                    mixed[extra.row["id"]] = extra
         mixed.setdefault(item.row["id"], item)
     rest = [item for name in ("new", "control") for item in waiting[name]]
     return [*mixed.values(), *(item for item in rest if item.row["id"] not in mixed)][:limit]
