@@ -46,7 +46,8 @@ chat: setup ## talk to the assistant in the terminal
 serve: setup ## the assistant on port 5005, the console on port 8000
 	@$(PYTHON) -m agent serve $(ARGS)
 
-demo: serve ## the shipped assistant with its console
+demo: setup ## simulated customers, and the console on what was learned from them, on port 8000
+	@$(PYTHON) -m agent demo $(ARGS)
 
 train: setup ## train the assistant
 	@$(PYTHON) -m agent train $(ARGS)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agent.access.command import keys, users
+from agent.demo.command import demo
 from agent.errors import RejoinderError
 from agent.importance import WINDOW
 from agent.items.command import items
@@ -267,6 +268,7 @@ cli.add_command(users)
 cli.add_command(keys)
 cli.add_command(replies)
 cli.add_command(policies)
+cli.add_command(demo)
 
 
 def main() -> None:

@@ -232,6 +232,13 @@ class Library:
                 changed.append(self.following(wanted, inherits=inherits))
         return changed
 
+    def draft(self, reply: Reply, *, inherits: bool = False) -> Reply:
+        """A reply as it would be learned of as the next version of its candidate; a new one as it is."""
+        if reply.id not in self._latest:
+            return reply
+        following = self.following(reply, inherits=inherits)
+        return replace(following, lineage=self._lineage(following))
+
     def following(self, reply: Reply, *, inherits: bool = False) -> Reply:
         """A reply as the next version of its candidate: like an earlier one of the same words, else fresh."""
         latest = self._versions[reply.id, self._latest[reply.id]]

@@ -129,6 +129,27 @@ class Editing(Reports):
                     raise Conflict(f"candidate {id!r}: {_changed(model.library.history(id)[0])}; look at it again")
             raise Conflict(f"candidate {id!r} is being changed by others at the same time; try again")
 
+    def draft(
+        self,
+        loop: str,
+        texts: Sequence[str],
+        *,
+        id: str | None = None,
+        examples: Sequence[str] = (),
+        typo: bool = False,
+    ) -> Reply:
+        """What `write` or, for a candidate that is there, `edit` would make of these words; nothing is logged.
+
+        Raises: as these.
+        """
+        said = _texts(texts, MOST_TEXTS, "a reply's words", least=1)
+        asked = _texts(examples, MOST_EXAMPLES, "the questions it answers")
+        with self._lock:
+            library = self.model(loop).library
+            if id is None:
+                return Reply(made_id(said[0]), said, version=1, examples=asked, origin=CONSOLE)
+            return library.draft(replace(library.get(id), texts=said, examples=asked), inherits=typo)
+
     def mark(
         self, loop: str, id: str, *, state: str | None = None, approved: bool | None = None, who: str, why: str = ""
     ) -> Reply:

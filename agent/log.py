@@ -277,6 +277,14 @@ class LearningLog:
         )
         return {str(candidate): int(n) for candidate, n in self._all(sql, (loop, since, until))}
 
+    def persons(self, seqs: Iterable[int]) -> dict[int, str]:
+        """Whose messages and decisions those at `seqs` are (keyed hashes), where that is known."""
+        sql = (
+            "select e.seq, json_extract(e.body, '$.person') from json_each(?) j cross join events e on e.seq = j.value "
+            "where e.kind in ('message', 'decision')"
+        )
+        return {int(seq): str(person) for seq, person in self._all(sql, (json.dumps(list(seqs)),)) if person}
+
     def heard(self, seqs: Iterable[int], *, upto: int) -> set[int]:
         """Those of the decisions at `seqs` that were sent and have an outcome by `upto`, be it taken back since."""
         evidence = (

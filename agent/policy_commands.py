@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -12,7 +12,6 @@ from rich.console import Console
 if TYPE_CHECKING:  # torch takes seconds to import, and every command imports this
     from agent.service import Service
     from agent.standing import Standing
-    from agent.versions import Version
 
 _out = Console()
 _who = click.option("--who", default="command line", show_default=True, help="What the log names as the author.")
@@ -33,7 +32,7 @@ def list_(loop: str, as_json: bool) -> None:
     from agent.shell import opened
 
     with opened() as service:
-        found = [_row(version) for version in service.versions(loop)]
+        found = [version.as_row() for version in service.versions(loop)]
     if as_json:
         click.echo(json.dumps({"loop": loop, "versions": found}, ensure_ascii=False))
         return
@@ -131,19 +130,3 @@ def _act(loop: str, act: Callable[[Service], Standing], as_json: bool) -> None:
     from agent.render import print_report
 
     print_report(_out, said)
-
-
-def _row(version: Version) -> dict[str, Any]:
-    return {
-        "version": version.version,
-        "policy": version.settings.policy,
-        "role": "champion" if version.is_champion else "challenger" if version.is_challenger else None,
-        "share": version.share,
-        "decisions": version.decisions,
-        "since": version.since,
-        "until": version.until,
-        "who": version.who,
-        "why": version.why,
-        "returns": version.returns,
-        "settings": version.settings.as_body(),
-    }

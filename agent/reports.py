@@ -20,6 +20,7 @@ from agent.rewards import signal as signal_named
 from agent.rewards import taken_back
 from agent.standing import PREFIX as STANDING
 
+MOST_SETTLED = 5_000
 # Ids that events of other kinds are given, so that repeating them is harmless: an outcome may not take one.
 _OUR_IDS = ("activated:", "alert:", "candidate:", EXPIRED, "message:", "observed:", "revoked:", STANDING)
 
@@ -206,19 +207,11 @@ class Reports:
             InvalidInput: no such annotation, or a value that it does not take.
         """
         body, at = {"what": what, "value": annotated(what, value), "who": who}, self._clock()
-        self.log.append(
-            [
-                Event(
-                    id,
-                    "annotation",
-                    at,
-                    conversation=key if column == "conversation" else None,
-                    decision=key if column == "decision" else None,
-                    body=body,
-                )
-                for id, (column, key) in places.items()
-            ]
-        )
+        events = []
+        for id, (column, key) in places.items():
+            conversation, decision = (key, None) if column == "conversation" else (None, key)
+            events.append(Event(id, "annotation", at, None, conversation, None, decision, body))
+        self.log.append(events)
 
     def revoke_all(self, event_ids: Sequence[str], *, who: str, why: str = "") -> None:
         """Take back many annotations, in one transaction; what is taken back already stays so.
@@ -237,6 +230,24 @@ class Reports:
                 body = {"event_id": event_id, "who": who, "why": why}
                 events.append(Event(id, "revoked", self._clock(), None, *address, body))
         self.log.append(events)
+
+    def settle(self, questions: Sequence[str], *, who: str, answer: str | None = None) -> Recorded:
+        """Note that questions which fell through were seen to: answered from now on by `answer`, or dismissed (None).
+
+        A question is named by the turn that it opened or, where there is none, by the decision on it; `answer` is a
+        loop and a candidate of it, as in `actions/utter_refund`. Taking it back (`revoke`) opens them all again.
+
+        Raises:
+            InvalidInput: no questions, or more than `MOST_SETTLED`.
+        """
+        asked = list(dict.fromkeys(questions))
+        if not 1 <= len(asked) <= MOST_SETTLED:
+            raise InvalidInput(f"from 1 to {MOST_SETTLED} questions are settled at once; got {len(asked)}")
+        id = new_id()
+        body = {"what": "dismissed" if answer is None else "answered", "value": answer or "", "who": who}
+        # An address of its own, by which whoever takes it back finds it: the questions are of many conversations.
+        event = Event(id, "annotation", self._clock(), conversation=f"settled:{id}", body={**body, "questions": asked})
+        return Recorded(id, self.append(event).duplicate)
 
     def hear(self, situation: Situation, *, who: str = "user", part: int = 0, at: float | None = None) -> bool:
         """Log a message, its words redacted; False when it was there already.

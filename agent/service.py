@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.arms import Arm
+from agent.bench import Bench, Offered, available
 from agent.candidates import ABSTAIN, Encodes, Reply, new_vectors, version_id
 from agent.decision import Decision, Frame, Placing, Situation, body_of, frame, slate_bodies
 from agent.drift import DriftSettings
@@ -138,6 +139,20 @@ class Service(Versions, Editing):
         """The bursts of equal feedback that are damped in each loop that this process has used. Does not wait."""
         used = [arms.used for arms in list(self._arms.values()) if arms.used.exists]
         return {model.loop: model.ledger.influence.bursts() for model in used}
+
+    def bench(self, loop: str) -> Bench:
+        """The loop's model in force, apart from this service, with what may be chosen now.
+
+        Raises:
+            Unknown: there is no such loop.
+        """
+        with self._lock:
+            now, model = self._clock(), self.model(loop)
+            settings = model.settings
+            words = [reply for reply in model.library.all() if reply.id != ABSTAIN or settings.abstain]
+            replies = available(words, strict=settings.strict, at=now)
+            offered = [Offered(reply, model.offer(reply.id), model.examples(reply)) for reply in replies]
+            return Bench(loop, settings.encoder, offered, model.learner.clone(), now)
 
     def reply(self, loop: str, id: str, version: int) -> Reply | None:
         """A candidate's words as they were in a version, from the log alone; None if it holds no such version."""

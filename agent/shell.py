@@ -32,8 +32,8 @@ def opened() -> Iterator[Service]:
         service.close()
 
 
-def pairs(settings: Sequence[str]) -> dict[str, Any]:
-    """Settings out of NAME=VALUE; a value is JSON, or else the text itself.
+def pairs(settings: Sequence[str], *, where: str = "--set") -> dict[str, Any]:
+    """Settings out of NAME=VALUE; a value is JSON, or else the text itself. `where` names the place they are typed in.
 
     Raises:
         InvalidInput: one has no equals sign or no name.
@@ -42,9 +42,9 @@ def pairs(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name:
-            raise InvalidInput(f"--set takes NAME=VALUE; got {setting!r}")
+            raise InvalidInput(f"{where} takes NAME=VALUE; got {setting!r}")
         try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
+            found[name.strip()] = json.loads(value)
+        except (ValueError, RecursionError):
+            found[name.strip()] = value.strip()
     return found

@@ -18,6 +18,8 @@ from agent.reports import Reports
 from agent.settings import LoopSettings
 from agent.snapshots import Snapshots
 from agent.standing import (
+    CHALLENGER,
+    CHAMPION,
     GOVERNING,
     PROMOTE,
     ROLL_BACK,
@@ -25,6 +27,7 @@ from agent.standing import (
     WITHDRAW,
     Standing,
     standing_id,
+    standing_of,
 )
 
 # Folding this many credits takes about a second: more is not worth losing with a process.
@@ -52,6 +55,22 @@ class Version:
     is_champion: bool
     is_challenger: bool
     returns: bool
+
+    def as_row(self) -> dict[str, Any]:
+        """The same as JSON: `role` is "champion", "challenger" or null."""
+        return {
+            "version": self.version,
+            "policy": self.settings.policy,
+            "role": CHAMPION if self.is_champion else CHALLENGER if self.is_challenger else None,
+            "share": self.share,
+            "decisions": self.decisions,
+            "since": self.since,
+            "until": self.until,
+            "who": self.who,
+            "why": self.why,
+            "returns": self.returns,
+            "settings": self.settings.as_body(),
+        }
 
 
 class Versions(Reports):
@@ -182,8 +201,37 @@ class Versions(Reports):
                 raise InvalidInput(f"loop {loop!r}: there is no challenger to withdraw")
             return self._act(loop, WITHDRAW, challenger, who=who, why=why, share=0.0)
 
-    def versions(self, loop: str) -> list[Version]:
+    def take_back(self, loop: str, *, seq: int, who: str, why: str = "") -> Standing:
+        """Undo the step at `seq`, the last that bore on the loop's versions: what was before stands again.
+
+        A promotion is rolled back (and its challenger staged again), a roll-back promoted anew, what was staged
+        withdrawn or given its share before, what was withdrawn staged again. Each is a step of its own in the log.
+
+        Raises:
+            Unknown: there is no such loop.
+            InvalidInput: the step is of another kind, such as settings from a file.
+            Conflict: the loop's standing has changed since.
+        """
+        with self._lock:
+            self._seen(loop, seq)
+            before = standing_of(self.log, loop, upto=seq - 1)
+            action = next(event.body.get("action") for event in self.log.read(after=seq - 1, upto=seq))
+            if action == ROLL_BACK and before.champion is not None:
+                return self.promote(loop, before.champion.version, who=who, why=why, seen=seq)
+            if action not in (STAGE, PROMOTE, WITHDRAW):
+                raise InvalidInput(f"loop {loop!r}: what came from settings cannot be undone here; change them there")
+            standing = self.roll_back(loop, who=who, why=why, seen=seq) if action == PROMOTE else self.standing(loop)
+            if before.challenger is not None and (standing.challenger, standing.share) != (
+                before.challenger,
+                before.share,
+            ):
+                return self.stage(loop, before.challenger, share=before.share, who=who, why=why, seen=standing.seq)
+            return self.withdraw(loop, who=who, why=why, seen=seq) if action == STAGE else standing
+
+    def versions(self, loop: str, *, counted: bool = True) -> list[Version]:
         """All settings that a loop has had, those that came into use last first. From the log alone.
+
+        Counting the decisions takes as long as there are many; not `counted`, they are 0.
 
         Raises:
             Unknown: there is no such loop.
@@ -195,7 +243,7 @@ class Versions(Reports):
             found = _used(found, LoopSettings.recorded(event.body), event, before, standing)
         if standing.champion is None:
             raise Unknown(f"unknown loop {loop!r}; known are {', '.join(self.loops()) or 'none yet'}")
-        made = self.log.made(loop)
+        made = self.log.made(loop) if counted else {}
         returns = standing.past[-1] if standing.past else None
         return [
             replace(known, decisions=made.get(known.version, 0), returns=known.settings == returns)

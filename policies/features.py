@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from policies.types import Context, InvalidInput, Vector
 
 #: the name of a context's own vector among its blocks; a named feature is a block of one number.
 VECTOR, FEATURE = "", "feature:"
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,40 +75,49 @@ class FeatureMap:
         for name, block in context.blocks.items():
             blocks[name] = as_vector(block, f"block {name!r} of the context", self.device)[0]
         blocks = {name: block * self._scales.get(name, 1.0) for name, block in blocks.items()}
+        blocks = {name: block for name, block in blocks.items() if name == VECTOR or bool(block.any())}
+        numbers = {}
         if self._feature_scale:
             for name, value in context.features.items():
-                blocks[FEATURE + name] = self._number(name, value)
-        blocks = {name: block for name, block in blocks.items() if name == VECTOR or bool(block.any())}
-        x, spans = self._placed(blocks)
+                if number := self._number(name, value):
+                    numbers[FEATURE + name] = number
+        x, spans = self._placed(blocks, numbers)
         squared = float(torch.dot(x, x))
         if not math.isfinite(squared):
             raise InvalidInput("context: its blocks are too large together")
         unit = vector / length if length else vector
-        return Seen(Point(x, math.sqrt(squared), spans, key_of(blocks)), unit, context.features)
+        return Seen(Point(x, math.sqrt(squared), spans, key_of(blocks, numbers)), unit, context.features)
 
     def admit(self, seen: Seen) -> None:
         """Give the blocks of a context that is learned from their places."""
         self.spans.update(seen.point.spans)
 
-    def _placed(self, blocks: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, tuple[int, int]]]:
+    def _placed(
+        self, blocks: Mapping[str, Tensor], numbers: Mapping[str, float]
+    ) -> tuple[Tensor, dict[str, tuple[int, int]]]:
         spans, end = {}, self.dimension
-        for name, block in blocks.items():
-            start, stop = self.spans.get(name, (end, end + block.numel()))
-            if stop - start != block.numel():
+        for name, size in [*((name, block.numel()) for name, block in blocks.items()), *((n, 1) for n in numbers)]:
+            start, stop = self.spans.get(name, (end, end + size))
+            if stop - start != size:
                 what = "vector" if name == VECTOR else f"block {name!r}"
-                raise InvalidInput(f"context {what}: {block.numel()} numbers, but {stop - start} were learned from")
+                raise InvalidInput(f"context {what}: {size} numbers, but {stop - start} were learned from")
             spans[name] = (start, stop)
             end = max(end, stop)
         if len(spans) == 1 and spans.get(VECTOR) == (0, end):
             return blocks[VECTOR], spans
         x = torch.zeros(end, dtype=torch.float64, device=self.device)
-        for name, (start, stop) in spans.items():
-            x[start:stop] = blocks[name]
+        for name, block in blocks.items():
+            start, stop = spans[name]
+            x[start:stop] = block
+        if numbers:
+            # All at once: they are many, and each assignment of its own costs as much.
+            places = torch.tensor([spans[name][0] for name in numbers], device=self.device)
+            x[places] = torch.tensor(list(numbers.values()), dtype=torch.float64, device=self.device)
         return x, spans
 
-    def _number(self, name: str, value: float) -> Tensor:
-        number = torch.tensor([value], dtype=torch.float64, device=self.device) * self._feature_scale
-        if not bool(torch.isfinite(number).all()):
+    def _number(self, name: str, value: float) -> float:
+        number = float(value) * self._feature_scale
+        if not math.isfinite(number):
             raise InvalidInput(f"feature {name!r} of the context: {value!r} is not finite")
         return number
 
@@ -171,10 +183,11 @@ def as_vector(vector: Vector, what: str, device: torch.device) -> tuple[Tensor, 
     return x, math.sqrt(squared)
 
 
-def key_of(blocks: Mapping[str, Tensor]) -> bytes:
-    """A digest (16 bytes) of named vectors, whatever their order."""
+def key_of(blocks: Mapping[str, Tensor], numbers: Mapping[str, float] = _NONE) -> bytes:
+    """A digest (16 bytes) of named vectors and numbers, whatever their order."""
     digest = hashlib.sha256()
-    for name in sorted(blocks):
-        digest.update(f"{name}\0{blocks[name].numel()}\0".encode("utf-8", "surrogatepass"))
-        digest.update(blocks[name].cpu().numpy().tobytes())
+    for name in sorted([*blocks, *numbers]):
+        size = blocks[name].numel() if name in blocks else 1
+        digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogatepass"))
+        digest.update(blocks[name].cpu().numpy().tobytes() if name in blocks else struct.pack("=d", numbers[name]))
     return digest.digest()[:16]

@@ -51,6 +51,7 @@ class KernelPosterior:
         self._norms, self._weights, self._responses = self._zeros(0), self._zeros(0), self._zeros(0)
         self._inverse = self._zeros(0, 0)
         self.coefficients = self._zeros(0)
+        self._theta: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -107,6 +108,13 @@ class KernelPosterior:
         twin._responses[: len(self)] -= self.weights * means
         twin._solve()
         return twin
+
+    @property
+    def theta(self) -> Tensor:
+        """The weights (D,) of the linear term of f: made when first asked for after something was learned."""
+        if self._theta is None:
+            self._theta = self.linear(self.coefficients)
+        return self._theta
 
     def covariance(self, x: Tensor) -> Tensor:
         """The posterior covariance (n, n) of f at X (n, D)."""
@@ -258,6 +266,7 @@ class KernelPosterior:
 
     def _solve(self) -> None:
         self.coefficients = torch.mv(self.inverse, self.responses / self.weights)
+        self._theta = None
 
     def _make_room(self, width: int, companions: int) -> None:
         m, capacity = len(self), len(self._weights)

@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 # Folders whose tests share what takes long to start, each in one process where several run the tests.
-_TOGETHER = {"connectors": "connectors", "rasa": "rasa", "console": "console"}
+_TOGETHER = {"connectors": "connectors", "rasa": "rasa"}
 
 
 @pytest.hookimpl(tryfirst=True)

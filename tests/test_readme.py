@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def answer(address: str) -> str:
+    """The page at an address, as soon as it answers."""
+    deadline = time.monotonic() + 60
+    while (page := _page(address)) is None:
+        assert time.monotonic() < deadline, f"{address} does not answer"
+        time.sleep(0.3)
+    return page
+
+
+def _page(address: str) -> str | None:
+    try:
+        with urllib.request.urlopen(address, timeout=30) as page:
+            return str(page.read().decode())
+    except OSError:
+        return None
+
+
 class Reader:
     """Somebody who types the README's commands into a shell, one after the other, in a folder of their own."""
 
@@ -56,6 +74,8 @@ class Reader:
             command = re.sub(rf"\b{name}\b", value, command)
         if command == "rejoinder serve":
             return self._serve()
+        if command == "make demo":
+            return self._demo()
         folder = ROOT if command.startswith("make ") else self.folder
         done = subprocess.run(
             ["bash", "-c", command], cwd=folder, env=self.environment, input="Where is my parcel?\n/why\n/good\n",
@@ -66,6 +86,25 @@ class Reader:
             if found := re.search(pattern, done.stdout):
                 self.ids[name] = found[1]
         return done.stdout
+
+    def _demo(self) -> str:
+        """Simulate a short time, open the console, look at it, and stop."""
+        port = str(free_port())
+        command = ["make", "demo", f"ARGS=--conversations 60 --weeks 2 --port {port}"]
+        # A session of its own: make does not pass on the signal by which a terminal stops all of them.
+        with subprocess.Popen(
+            command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as running:
+            assert running.stdout is not None
+            said = ""
+            for line in running.stdout:
+                said += line
+                if "stop with Ctrl-C" in line:
+                    break
+            said += answer(f"http://127.0.0.1:{port}/")
+            os.killpg(running.pid, signal.SIGINT)
+            running.communicate(timeout=60)
+        return said
 
     def _serve(self) -> str:
         command = ["rejoinder", "serve", "--port", self.ports["5005"], "--console-port", self.ports["8000"]]
@@ -104,6 +143,8 @@ def test_the_commands_do_what_the_readme_says(reader):
     assert "noted, thank you" in talk
     feedback = next(said[command] for command in said if "feedback" in command)
     assert '"duplicate": false' in feedback.lower() or '"duplicate":false' in feedback.lower()
+    assert "simulated" in said["make demo"]
+    assert "<html" in said["make demo"]
     assert "log and model agree" in said["rejoinder verify"]
     assert re.search(r"items +2\n", said["rejoinder items check catalogue.csv"])
     assert "line 4" in said["rejoinder items check catalogue.csv"]

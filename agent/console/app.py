@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 import policies
 from agent.access import limits
 from agent.access.door import Door
-from agent.console import access, api, health, pages, sections, suggest
+from agent.console import access, api, health, pages, review_api, sections, standings, suggest
+from agent.console.figures import Figures
 from agent.console.files import Files
 from agent.console.guard import LARGEST_BODY, Guard
 from agent.console.language import N_, Language, gettext
@@ -31,7 +32,9 @@ from agent.errors import (
     RejoinderError,
     Unknown,
 )
+from agent.review.bulk import Bulks
 from agent.review.index import BATCH, ReviewIndex
+from agent.review.later import Later
 from agent.service import Service
 
 _RETRY_SECONDS = 2
@@ -82,13 +85,16 @@ def create_app(
     app = FastAPI(title="Rejoinder", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service = service
     app.state.index = ReviewIndex(service.log, service.home)
+    app.state.bulks = Bulks(service, app.state.index)
+    app.state.figures = Figures()
     app.state.loading = health.Loading()
     app.state.traffic = Traffic()
+    app.state.later = Later()
     app.state.door = door or Door(service.home)
     app.state.limits = limits.Limits(api=rate)
     app.state.simulated = _simulated(service)
     app.state.indexed = lambda: _indexed(app.state.index)
-    for router in (api.router, suggest.router, health.router, *pages.ROUTERS):
+    for router in (api.router, review_api.router, standings.router, suggest.router, health.router, *pages.ROUTERS):
         app.include_router(router)
     app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
     app.state.sections = sections.existing(app.routes)

@@ -240,6 +240,16 @@ class CorrectionBody(_Body):
     why: StrictStr = ""
 
 
+class AnnotationBody(_Body):
+    """What a reviewer notes about a conversation, or about a turn of it (as the log names it)."""
+
+    what: Id
+    value: StrictBool | StrictStr | None = None
+    turn_id: Id | None = None
+    event_id: Id | None = None
+    who: Id
+
+
 class MarkBody(_Body):
     """A state for a candidate, or whether its words are approved."""
 
@@ -286,3 +296,25 @@ class LoopBody(_Body):
     abstain: StrictBool | None = None
     apprentice: StrictBool | None = None
     candidates: list[CandidateBody] = Field(default_factory=list, max_items=10_000)
+
+
+class ChallengerBody(_Body):
+    """Settings that are to challenge a loop's champion, as far as they differ from its, on a share of traffic.
+
+    `seen` is the `seq` of the standing that this was decided on; without it, it holds whatever others did meanwhile.
+    """
+
+    share: Number
+    policy: Id | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    who: Id | None = None
+    why: StrictStr = Field(default="", max_length=1_000)
+    seen: StrictInt | None = None
+
+
+class StepBody(_Body):
+    """Who takes a step with a loop's versions, why, and on which standing (`seen`, a `seq`) it was decided."""
+
+    who: Id | None = None
+    why: StrictStr = Field(default="", max_length=1_000)
+    seen: StrictInt | None = None

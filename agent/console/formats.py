@@ -29,7 +29,7 @@ def compact(value: float) -> str:
 
 def score(value: float) -> str:
     """Two decimals: a reward."""
-    return _decimal(value, "0.00")
+    return _decimal(value + 0.0, "0.00")  # the worst of a signal that counts down is a zero with a sign
 
 
 def plain(value: float) -> str:

@@ -71,6 +71,7 @@ def run(
             )
             with _catching_up(service, app.state.index):
                 uvicorn.Server(config).run(sockets=[listener])
+                app.state.figures.close()
         finally:
             with contextlib.suppress(LogUnavailable):
                 service.close()

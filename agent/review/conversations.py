@@ -95,7 +95,7 @@ def place_of(key: str) -> tuple[str, str]:
 
 def count(index: ReviewIndex, asked: Filter, *, now: float | None = None, most: int = COUNTED) -> int:
     """How many conversations a filter finds, counted up to `most` and one more."""
-    found = question(index, asked, now=time.time() if now is None else now)
+    found = question(index, asked, now=time.time() if now is None else now, ordered=False)
     sql = f"select count(*) as n from (select 1 from {found.source} where {found.conditions} limit ?)"
     row = index.row(sql, (*found.values, most + 1))
     return int(row["n"]) if row else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -154,17 +155,27 @@ class Question:
     values: tuple[Any, ...]
 
 
-def question(index: ReviewIndex, asked: Filter, *, now: float) -> Question:
-    """The question to the index that finds what a filter asks for."""
+def question(index: ReviewIndex, asked: Filter, *, now: float, ordered: bool = True) -> Question:
+    """The question to the index that finds what a filter asks for.
+
+    Where the answer is `ordered`, by a column of an index, the first of it are found sooner along that than among many.
+    """
     source, drive = "conversations c", list[Any]()
+    since, until = asked.times(now)
+    earliest = None if since is None else since - _longest(index) - 1.0  # and what rounding takes
     groups: dict[str, list[int]] = {}
     for kind, value in asked.facets:
         groups.setdefault(kind, []).extend(_ids(index, kind, value))
     few = min(groups.values(), key=lambda ids: _size(index, ids), default=None)
+    by_facet = few is not None and _size(index, few) < _FEW
+    by_time = not by_facet and earliest is not None and _between(index, earliest, until) < 4 * _FEW
     if asked.q:
         source = f"({_SAID}) s cross join conversations c on c.id = s.conversation"
         drive = [match(asked.q), _MOST_FOUND]
-    elif few is not None and _size(index, few) < _FEW:
+    elif by_time:
+        found = "select id from conversations where started >= ? and started < ?"
+        source, drive = f"({found}) s cross join conversations c on c.id = s.id", [earliest, _end(until)]
+    elif few is not None and (by_facet or not ordered):
         found = f"select distinct conversation from faceted where facet in ({_marks(few)})"
         source, drive = f"({found}) s cross join conversations c on c.id = s.conversation", list(few)
     where, values = ["1"], list[Any]()
@@ -175,8 +186,7 @@ def question(index: ReviewIndex, asked: Filter, *, now: float) -> Question:
         ids = _ids(index, kind, value)
         where.append(f"not exists (select 1 from faceted where facet in ({_marks(ids)}) and conversation = c.id)")
         values += ids
-    since, until = asked.times(now)
-    bounds = [("c.last >= ?", since), ("c.started < ?", until)]
+    bounds = [("c.last >= ?", since), ("c.started >= ?", earliest), ("c.started < ?", until)]
     bounds += [(f"c.{name} >= ?", getattr(asked, name)[0]) for name in _RANGES]
     bounds += [(f"c.{name} <= ?", getattr(asked, name)[1]) for name in _RANGES]
     for condition, bound in bounds:
@@ -214,6 +224,23 @@ def _size(index: ReviewIndex, ids: Sequence[int]) -> int:
     sql = f"select count(*) as n from (select 1 from faceted where facet in ({_marks(ids)}) limit ?)"
     row = index.row(sql, (*ids, _FEW))
     return int(row["n"]) if row else 0
+
+
+def _longest(index: ReviewIndex) -> float:
+    """How long the longest conversation lasts, in seconds: none that goes on at a time began earlier than that."""
+    row = index.row("select max(last - started) as longest from conversations")
+    return float(row["longest"] or 0.0) if row else 0.0
+
+
+def _between(index: ReviewIndex, since: float, until: float | None) -> int:
+    """How many conversations began in a stretch of time, counted no further than to "many"."""
+    sql = "select count(*) as n from (select 1 from conversations where started >= ? and started < ? limit ?)"
+    row = index.row(sql, (since, _end(until), 4 * _FEW))
+    return int(row["n"]) if row else 0
+
+
+def _end(until: float | None) -> float:
+    return math.inf if until is None else until
 
 
 def _marks(ids: Sequence[int]) -> str:

@@ -81,7 +81,7 @@ class Batch:
         self._days.add(row["day"])
         if row["text"]:
             said = {"seq": event.seq, "turn": event.turn, "who": "user", "part": 0, "at": event.at, "action": None}
-            self._say({**said, "text": row["text"], "conversation": row["conversation"]})
+            self._say({**said, **{name: row[name] for name in ("text", "intent", "channel", "conversation")}})
 
     def _message(self, event: Event) -> None:
         self._say({**message_row(event), "conversation": self._conversation(conversation_of(event))})
@@ -118,6 +118,8 @@ class Batch:
                 self._touch(event)
 
     def _annotation(self, event: Event) -> None:
+        for question in event.body.get("questions", ()):
+            self._insert("settled", {"event": event.id, "question": question})
         conversation = self._about(event)
         if conversation is not None:
             self._insert("annotations", {**annotation_row(event), "conversation": conversation})
@@ -154,6 +156,7 @@ class Batch:
             standing = int(told.id not in gone)
             if told.kind == "annotation":
                 self._db.execute("update annotations set standing = ? where id = ?", (standing, told.id))
+                self._db.execute("update settled set standing = ? where event = ?", (standing, told.id))
             elif told.kind == "outcome":
                 value = float(values.get(told.id, told.body["value"]))
                 scaled = SIGNALS[told.body["signal"]].scaled(value)

@@ -70,6 +70,8 @@ def message_row(event: Event) -> dict[str, Any]:
         "at": event.at,
         "text": event.body["text"][:LONGEST_TEXT],
         "action": named(features, "action"),
+        "channel": event.body.get("channel"),
+        "intent": named(features, "intent") if event.body["who"] == "user" else None,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: counts the versions: an index of another one is made again from the log.
-VERSION = 4
+VERSION = 6
 
 SCHEMA = """
 create table state (name text primary key, value) without rowid;
@@ -40,12 +40,13 @@ create index conversations_day on conversations (day);
 create index conversations_reward on conversations (worst, id) where worst is not null;
 create index conversations_uncertainty on conversations (uncertainty, id);
 create index conversations_turns on conversations (turns, id);
-create index conversations_priority on conversations (priority, id) where priority > 0;
 create index conversations_lot on conversations (lot) where verdict is null;
 create index conversations_second on conversations (lot) where verdict is not null;
 create index conversations_disagreeing on conversations (id) where disagreeing;
 create index conversations_handed_over on conversations (id) where handed_over;
 create index conversations_assigned on conversations (assigned, id) where assigned is not null;
+create index conversations_priority on conversations (priority, id);
+create index conversations_length on conversations (last - started);
 
 create table decisions (
     seq integer primary key,
@@ -76,6 +77,7 @@ create index decisions_conversation on decisions (conversation);
 create index decisions_turn on decisions (turn) where turn is not null;
 create index decisions_chosen on decisions (loop, chosen, seq);
 create index decisions_day on decisions (day);
+create index decisions_abstained on decisions (at) where abstained and live;
 
 create table outcomes (
     seq integer primary key,
@@ -96,6 +98,7 @@ create table outcomes (
 );
 create index outcomes_conversation on outcomes (conversation);
 create index outcomes_day on outcomes (day);
+create index outcomes_signal on outcomes (signal, at);
 
 create table messages (
     seq integer primary key,
@@ -105,9 +108,14 @@ create table messages (
     part integer not null,
     at real not null,
     text text not null,
-    action text
+    action text,
+    intent text,
+    channel text
 );
 create index messages_conversation on messages (conversation);
+create index messages_turn on messages (turn) where who = 'user';
+create index messages_action on messages (action, at) where action is not null;
+create index messages_intent on messages (intent, at) where intent is not null;
 create virtual table words using fts5 (
     text, content = 'messages', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
 );
@@ -125,6 +133,12 @@ create table annotations (
 );
 create index annotations_conversation on annotations (conversation);
 create index annotations_what on annotations (what, at);
+
+-- Questions that fell through and were seen to: by the turn they opened, or else the decision on them.
+create table settled (
+    event text not null, question text not null, standing integer not null default 1, primary key (event, question)
+) without rowid;
+create index settled_question on settled (question);
 
 -- Everything that a person did: what the trail shows.
 create table actions (
@@ -172,6 +186,14 @@ create table chosen_days (
     primary key (channel, language, model_version, day, loop, chosen)
 ) without rowid;
 create index chosen_days_day on chosen_days (day);
+-- The sums of what each version of a candidate's words earned, and on which topics.
+create table reply_days (
+    day integer not null, loop text not null, chosen text not null, version integer not null, intent text not null,
+    live integer not null, activated integer not null, clusters integer not null, fed integer not null,
+    weight real not null, total real not null, square real not null, cross real not null, weights real not null,
+    primary key (loop, chosen, day, version, intent)
+) without rowid;
+create index reply_days_day on reply_days (day, loop);
 -- In the tables below, rows of `loop = ''` are of all loops together, and of `model_version = ''` of all versions: a
 -- conversation may know several, and is counted once in each. Rows of `signal = ''` are of all explicit signals.
 create table signal_days (

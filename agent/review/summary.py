@@ -42,7 +42,7 @@ def summarise(
         "day": day_of(min(times)),
         "started": min(times),
         "last": max(times),
-        "channel": _last(decisions, "channel"),
+        "channel": _last(decisions, "channel") or _last(messages, "channel"),
         "language": _last(decisions, "language"),
         "opening": asked[0]["text"] if asked else decisions[0]["text"] if decisions else "",
         "turns": len({row["turn"] or row["seq"] for row in (asked or decisions)}),

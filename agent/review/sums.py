@@ -76,10 +76,11 @@ def wilson(share: float, size: float) -> tuple[float, float]:
 
 def renew(db: Connection, day: int) -> None:
     """Make a day's sums anew from its decisions, outcomes and conversations."""
-    for table in ("days", "chosen_days", "signal_days", "intent_days", "conversation_days"):
+    for table in ("days", "chosen_days", "reply_days", "signal_days", "intent_days", "conversation_days"):
         db.execute(f"delete from {table} where day = ?", (day,))
     _renew_rewards(db, day, "chosen")
     _renew_rewards(db, day, "''")
+    _renew_replies(db, day)
     for script in SCRIPTS:
         db.execute(script, {"day": day})
 
@@ -98,6 +99,24 @@ def _renew_rewards(db: Connection, day: int, chosen: str) -> None:
                 coalesce(sum(reward * weight), 0.0) as s, sum(expected) as expected
             from decisions where day = ? group by loop, 2, 3, model_version, 5, conversation
         ) group by loop, channel, language, model_version, c
+        """,
+        (day, day),
+    )
+
+
+def _renew_replies(db: Connection, day: int) -> None:
+    db.execute(
+        """
+        insert into reply_days
+        select ?, loop, chosen, version, intent, sum(live), sum(activated), sum(fed > 0), sum(fed), sum(w), sum(s),
+            sum(s * s), sum(s * w), sum(w * w)
+        from (
+            select loop, chosen, version, coalesce(intent, '') as intent, sum(live) as live,
+                sum(activated) as activated, count(reward) as fed,
+                coalesce(sum(case when reward is not null then weight end), 0.0) as w,
+                coalesce(sum(reward * weight), 0.0) as s
+            from decisions where day = ? group by loop, chosen, version, 4, conversation
+        ) group by loop, chosen, version, intent
         """,
         (day, day),
     )

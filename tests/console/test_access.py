@@ -36,19 +36,27 @@ API = {
     "POST /v1/decisions/{decision_id}/observe": "decide",
     "POST /v1/outcomes": "decide",
     "PATCH /v1/outcomes/{event_id}": "review",
+    "GET /v1/conversations": "read",
+    "GET /v1/conversations/{key}": "read",
+    "POST /v1/conversations/{key}/annotations": "review",
     "DELETE /v1/outcomes/{event_id}": "review",
     "GET /v1/loops": "read",
     "POST /v1/loops/{loop}": "admin",
     "GET /v1/loops/{loop}/importance": "read",
+    "GET /v1/loops/{loop}/versions": "read",
+    "POST /v1/loops/{loop}/versions": "admin",
+    "POST /v1/loops/{loop}/versions/roll-back": "admin",
+    "POST /v1/loops/{loop}/versions/{version}/promote": "admin",
+    "DELETE /v1/loops/{loop}/versions/challenger": "admin",
     "PATCH /v1/loops/{loop}/candidates/{candidate:path}": "review",
     "POST /v1/suggestions": "decide",
     "POST /v1/suggestions/{decision_id}/reply": "decide",
     "GET /v1/openapi.json": "read",
     "GET /metrics": "read",
 }
-# What is for everybody, and what everybody may change who may look: their own account.
+# What is for everybody, and what everybody may change who may look: their own account and views.
 PUBLIC = {"GET /login", "POST /login", "POST /language", "GET /healthz"}
-OWN = {"POST /logout", "POST /account/password"}
+OWN = {"POST /logout", "POST /account/password", "POST /conversations/views", "POST /conversations/views/remove"}
 INJECTIONS = [
     "' or '1'='1",
     '" or 1=1 --',
@@ -126,7 +134,8 @@ def routes(app: FastAPI) -> dict[str, APIRoute]:
 def call(client: TestClient, name: str) -> Response:
     """Call a route with nothing in its body, and names of nothing in its path."""
     method, _, path = name.partition(" ")
-    for place in ("{decision_id}", "{event_id}", "{candidate:path}"):
+    places = ("{decision_id}", "{event_id}", "{candidate:path}", "{version}", "{key:path}", "{key}", "{turn}", "{bulk}")
+    for place in places:
         path = path.replace(place, "nothing")
     path = path.replace("{loop}", "replies")
     assert "{" not in path, f"{name}: say here what stands in its path"
@@ -157,7 +166,7 @@ def test_every_route_says_whom_it_is_for(app: FastAPI) -> None:
                 assert strictest in ROLES, f"{name} is for everybody"
             else:
                 assert strictest in {"reviewer", "admin"}, f"{name} changes something, and takes no more than looking"
-            if " /people" in name:
+            if " /people" in name or name.startswith("POST /policies"):
                 assert strictest == "admin"
 
 

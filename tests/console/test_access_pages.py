@@ -35,6 +35,7 @@ def test_the_first_user_is_made_logs_in_and_makes_a_key(
     page.get_by_label("decide").check()
     page.get_by_role("button", name="Make the key").click()
     assert page.locator(".notice code").inner_text().startswith("rj_")
+    page.locator("td summary").click()
     console.check(f"people-{name}")
     page.get_by_role("button", name="Revoke").click()
     page.get_by_text("revoked", exact=True).wait_for()

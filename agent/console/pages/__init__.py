@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from agent.console.pages import account, decisions, languages, operations, overview, people, queue
+from agent.console.pages import (
+    account,
+    bulk,
+    conversation,
+    conversations,
+    decisions,
+    languages,
+    operations,
+    overview,
+    past,
+    people,
+    policies,
+    queue,
+    replies,
+    unanswered,
+    undo,
+)
 
 ROUTERS = (
     overview.router,
+    bulk.router,
+    conversations.router,  # before those of one conversation, which take any name
+    conversation.router,
+    undo.router,
     queue.router,
+    policies.router,
+    past.router,
     decisions.router,
+    replies.router,
+    unanswered.router,
     operations.router,
     account.router,
     people.router,

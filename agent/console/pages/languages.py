@@ -12,7 +12,7 @@ from agent.console.access import LANGUAGE, anyone
 from agent.console.language import COOKIE, LANGUAGES
 from agent.errors import InvalidInput
 
-router = APIRouter(include_in_schema=False, dependencies=[Depends(anyone)])
+router = APIRouter(include_in_schema=False)
 _YEAR = 365 * 86_400
 
 

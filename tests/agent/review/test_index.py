@@ -21,11 +21,14 @@ from tests.agent.conftest import REPLIES, SETTINGS, Clock, HashEncoder
 
 TABLES = (
     "conversations", "decisions", "outcomes", "messages", "annotations", "actions", "days", "signal_days",
-    "intent_days", "chosen_days", "conversation_days", "kinds",
+    "intent_days", "chosen_days", "conversation_days", "kinds", "reply_days", "settled",
 )  # fmt: skip
 FACETED = """select key, kind, value from faceted f join facets n on n.id = f.facet
 join conversations c on c.id = f.conversation order by 1, 2, 3"""
-WHAT = ("decide", "hear", "activate", "thumb", "csat", "handover", "revoke", "correct", "undo", "note", "rules", "fold")
+WHAT = (
+    "decide", "hear", "activate", "thumb", "csat", "handover", "revoke", "correct", "undo", "note", "settle",
+    "rules", "fold",
+)  # fmt: skip
 STEPS = st.lists(st.tuples(st.sampled_from(WHAT), st.integers(0, 5), st.integers(0, 1)), max_size=25)
 
 
@@ -73,6 +76,9 @@ class History:
         elif what == "rules":
             signals = LoopSettings(**{**SETTINGS.as_body(), "signals": {"thumb": value / 2}})
             self.service.configure("replies", signals, who="test")
+        elif what == "settle" and self.decisions:
+            answer = "replies/refund" if value else None
+            self.changes.append(self.service.settle(self.decisions[which % 2 :], who="Ida", answer=answer).event_id)
         elif self.decisions:
             self._about(what, self.decisions[which % len(self.decisions)], which, value)
 

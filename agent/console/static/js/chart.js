@@ -74,7 +74,7 @@
   function axes(spec, format) {
     const line = { stroke: style("soft"), font: "12px system-ui, sans-serif", ticks: { show: false } };
     const places = (plot) => {
-      const step = Math.max(1, Math.ceil((spec.times.length * 72) / plot.over.clientWidth));
+      const step = Math.max(1, Math.ceil((spec.times.length * 72) / (plot.width - 70)));
       return spec.times.filter((_at, i) => i % step === 0);
     };
     const names = (_plot, splits) => splits.map((at) => spec.ticks[spec.times.indexOf(at)]);
