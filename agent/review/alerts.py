@@ -127,8 +127,10 @@ def channels_down(index: ReviewIndex, *, now: float) -> list[Alert]:
     found, alive = [], 0
     for channel, days in sorted(seen.items()):
         last = max(days)
-        latest = index.rows("select max(at) as at from decisions where day = ? and channel = ?", (last, channel))
-        at = float(latest[0]["at"] or 0.0)
+        # They come in the order of time, or nearly.
+        sql = "select at from decisions where day = ? and channel = ? order by seq desc limit 1"
+        latest = index.row(sql, (last, channel))
+        at = float(latest["at"]) if latest else 0.0
         if now - at < _DAY:
             alive += 1
         elif all(last - back in days for back in range(_DAILY)):

@@ -60,10 +60,18 @@ _INTENTS = f"""
         select conversation, loop, model_version, intent, 0, 1, count(*), sum(scaled)
         from told join heard using (seq) where explicit and intent is not null
         group by conversation, loop, model_version, intent
+    ),
+    added as (
+        select coalesce(c.channel, '') as channel, coalesce(c.language, '') as language, loop, model_version, intent,
+            sum(asked) as asked, sum(clusters) as clusters, sum(n) as n, sum(s) as s, sum(s * s) as ss,
+            sum(s * n) as sn, sum(n * n) as nn
+        from parts join conversations c on c.id = conversation group by 1, 2, 3, 4, 5
     )
-    select :day, coalesce(c.channel, ''), coalesce(c.language, ''), loop, model_version, intent, sum(asked),
-        sum(clusters), sum(n), sum(n), sum(s), sum(s * s), sum(s * n), sum(n * n)
-    from parts join conversations c on c.id = conversation group by 2, 3, 4, 5, 6
+    select :day, channel, language, loop, model_version, intent, asked, clusters, n, n, s, ss, sn, nn from added
+    union all
+    select :day, '*', '*', loop, model_version, intent, sum(asked), sum(clusters), sum(n), sum(n), sum(s), sum(ss),
+        sum(sn), sum(nn)
+    from added group by loop, model_version, intent
 """
 _CONVERSATIONS = """
     insert into conversation_days
@@ -85,5 +93,27 @@ _CONVERSATIONS = """
     from counted join began using (id) group by 2, 3, 4, 5
 """
 
+
+def _of_chosen(*kept: str) -> str:
+    """The sums of candidates over all values of a column, but for those that are kept apart."""
+    columns = [
+        f"coalesce({column}, '') as {column}" if column in kept else f"'*' as {column}"
+        for column in ("channel", "language", "model_version")
+    ]
+    return f"""
+        insert into chosen_days
+        select :day, loop, channel, language, model_version, chosen, sum(live), sum(fed > 0), sum(fed), sum(w), sum(s),
+            sum(s * s), sum(s * w), sum(w * w)
+        from (
+            select loop, {", ".join(columns)}, chosen, sum(live) as live, count(reward) as fed,
+                coalesce(sum(case when reward is not null then weight end), 0.0) as w,
+                coalesce(sum(reward * weight), 0.0) as s
+            from decisions where day = :day group by {", ".join(("loop", *kept, "chosen", "conversation"))}
+        ) group by loop, channel, language, model_version, chosen
+    """
+
+
+_CHOSEN = (_of_chosen(), *(_of_chosen(column) for column in ("channel", "language", "model_version")))
+
 #: what makes the sums of a `:day` anew, beside those of rewards.
-SCRIPTS = (_SIGNALS, _INTENTS, _CONVERSATIONS)
+SCRIPTS = (_SIGNALS, _INTENTS, _CONVERSATIONS, *_CHOSEN)

@@ -189,9 +189,9 @@ def extremes(index: ReviewIndex, scope: Scope, *, most: int = 5) -> tuple[list[R
     The best are those that are good even if luck was with them (by the lower end of the interval), the worst those
     that are bad even if it was not (by the upper end): a single thumb makes neither.
     """
-    where, values = _where(scope, plain=("loop", "model_version"))
+    table, where, values = _of_chosen(scope)
     sql = (
-        f"select loop, chosen, sum(live) as live, {_SUMMED} from days "
+        f"select loop, chosen, sum(live) as live, {_SUMMED} from {table} "
         f"where chosen not in ('', ?) and {where} group by loop, chosen"
     )
     replies = [
@@ -245,8 +245,20 @@ def topics(index: ReviewIndex, scope: Scope) -> list[Topic]:
 
 def _intents(index: ReviewIndex, scope: Scope) -> dict[str, tuple[int, Sums]]:
     where, values = _where(scope)
+    every = scope.channel == scope.language == ""
+    where += " and channel = '*' and language = '*'" if every else " and channel != '*'"
     sql = f"select intent, sum(asked) as asked, {_SUMMED} from intent_days where {where} group by intent"
     return {row["intent"]: (row["asked"], Sums.of(row)) for row in index.rows(sql, values)}
+
+
+def _of_chosen(scope: Scope) -> tuple[str, str, tuple[Any, ...]]:
+    """Where the sums of candidates are added up already, as far as they are, and the condition on its rows."""
+    narrowed = {"channel": scope.channel, "language": scope.language, "model_version": scope.version}
+    if sum(bool(value) for value in narrowed.values()) > 1:
+        return ("days", *_where(scope, plain=("loop", "model_version")))
+    where, values = _where(replace(scope, channel="", language="", version=""), plain=("loop", "model_version"))
+    where += "".join(f" and {column} = ?" for column in narrowed)
+    return "chosen_days", where, (*values, *(value or "*" for value in narrowed.values()))
 
 
 def by_hour(index: ReviewIndex, scope: Scope, *, midnight: float) -> dict[int, Figures]:

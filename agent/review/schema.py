@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: counts the versions: an index of another one is made again from the log.
-VERSION = 5
+VERSION = 6
 
 SCHEMA = """
 create table state (name text primary key, value) without rowid;
@@ -176,7 +176,17 @@ create table days (
 ) without rowid;
 create index days_chosen on days (loop, chosen, day);
 create index days_together on days (day) where chosen = '';
--- The same of what each version of a candidate's words earned, and on which topics.
+-- The same of each candidate, of all decisions together (`*` three times) and of one channel, language or model version
+-- together: whoever asks for more than one of these asks `days`.
+create table chosen_days (
+    day integer not null, loop text not null, channel text not null, language text not null,
+    model_version text not null, chosen text not null, live integer not null,
+    clusters integer not null, fed integer not null, weight real not null, total real not null, square real not null,
+    cross real not null, weights real not null,
+    primary key (channel, language, model_version, day, loop, chosen)
+) without rowid;
+create index chosen_days_day on chosen_days (day);
+-- The sums of what each version of a candidate's words earned, and on which topics.
 create table reply_days (
     day integer not null, loop text not null, chosen text not null, version integer not null, intent text not null,
     live integer not null, activated integer not null, clusters integer not null, fed integer not null,
@@ -194,13 +204,14 @@ create table signal_days (
     primary key (loop, model_version, day, channel, language, signal)
 ) without rowid;
 create index signal_days_day on signal_days (day);
--- What was asked: in how many turns, and what was explicitly said of those (or of the whole conversation).
+-- What was asked: in how many turns, and what was explicitly said of those (or of the whole conversation). Rows of
+-- `channel = '*'` and `language = '*'` are of all together.
 create table intent_days (
     day integer not null, channel text not null, language text not null, loop text not null,
     model_version text not null, intent text not null, asked integer not null,
     clusters integer not null, fed integer not null, weight real not null, total real not null, square real not null,
     cross real not null, weights real not null,
-    primary key (loop, model_version, day, channel, language, intent)
+    primary key (loop, model_version, channel, language, day, intent)
 ) without rowid;
 create index intent_days_day on intent_days (day);
 -- Conversations that began on a day; `spoke`: in which the customer said how it was.

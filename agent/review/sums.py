@@ -76,7 +76,7 @@ def wilson(share: float, size: float) -> tuple[float, float]:
 
 def renew(db: Connection, day: int) -> None:
     """Make a day's sums anew from its decisions, outcomes and conversations."""
-    for table in ("days", "reply_days", "signal_days", "intent_days", "conversation_days"):
+    for table in ("days", "chosen_days", "reply_days", "signal_days", "intent_days", "conversation_days"):
         db.execute(f"delete from {table} where day = ?", (day,))
     _renew_rewards(db, day, "chosen")
     _renew_rewards(db, day, "''")

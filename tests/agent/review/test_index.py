@@ -21,7 +21,7 @@ from tests.agent.conftest import REPLIES, SETTINGS, Clock, HashEncoder
 
 TABLES = (
     "conversations", "decisions", "outcomes", "messages", "annotations", "actions", "days", "signal_days",
-    "intent_days", "conversation_days", "kinds", "reply_days", "settled",
+    "intent_days", "chosen_days", "conversation_days", "kinds", "reply_days", "settled",
 )  # fmt: skip
 FACETED = """select key, kind, value from faceted f join facets n on n.id = f.facet
 join conversations c on c.id = f.conversation order by 1, 2, 3"""
