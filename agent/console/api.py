@@ -42,7 +42,8 @@ WHO = "api"  # what the log names as the author of a change made here, where nob
 DECIDE, READ, REVIEW, ADMIN = ([Depends(require_scope(scope))] for scope in ("decide", "read", "review", "admin"))
 EventId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
 CandidateId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
-LoopName = Annotated[str, Path(pattern=r"^[\w.:-]{1,100}\Z")]
+# To Python, `$` is before a line's end as well; what would say the end alone, \Z, the OpenAPI document does not know.
+LoopName = Annotated[str, Path(pattern=r"^[\w.:-]{1,100}(?!\n)$")]
 
 
 def service_of(request: Request) -> Service:
@@ -196,7 +197,7 @@ def importance(
     return measured(service.log, loop, last=last, features=features, snapshots=service.snapshots(loop))
 
 
-@router.post("/loops/{loop}", dependencies=ADMIN)
+@router.post("/loops/{loop}", dependencies=ADMIN, responses={201: {"description": "The loop is new"}})
 def create_loop(request: Request, response: Response, loop: LoopName, body: LoopBody) -> dict[str, Any]:
     """Create a loop (201), or add to and change the candidates of one that has these settings (200)."""
     service = service_of(request)
