@@ -36,6 +36,7 @@ from agent.settings import LoopSettings
 
 router = APIRouter(prefix="/v1", responses=RESPONSES)
 MOST_DECISIONS = 100_000  # that one question may look at
+PAST = 2**53  # no event of a log has such a number; every JSON reader keeps those below exactly
 _BELOW = "no candidate's expected reward reaches the loop's threshold"
 WHO = "api"  # what the log names as the author of a change made here, where nobody says who it is
 # What each call needs: to teach, to look, to put right, to administer.
@@ -104,7 +105,7 @@ def decisions(
     request: Request,
     loop: str | None = None,
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
-    before: Annotated[int | None, Query(ge=1, lt=2**62)] = None,
+    before: Annotated[int | None, Query(ge=1, lt=PAST)] = None,
 ) -> dict[str, Any]:
     """The latest decisions, newest first. `before` in the answer asks for the next page; null on the last."""
     page = page_of(service_of(request), loop=loop, limit=limit, before=before)

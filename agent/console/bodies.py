@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, Extra, Field, StrictBool, StrictInt, StrictStr, root_validator, validator
+from pydantic import BaseModel, Extra, Field, StrictBool, StrictStr, root_validator, validator
 from typing_extensions import Self
 
 from agent.annotations import ANNOTATIONS
@@ -52,6 +52,26 @@ class _Number(float):
         if not math.isfinite(number):
             raise ValueError("must be a finite number")
         return number
+
+
+class _Whole(int):
+    """A whole number; 1.0 is one, as to JSON it is 1, and some languages write no other."""
+
+    @classmethod
+    def __get_validators__(cls) -> Iterator[Callable[[Any], int]]:
+        yield cls._whole
+
+    @classmethod
+    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
+        schema["type"] = "integer"
+
+    @classmethod
+    def _whole(cls, value: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError("must be a whole number")
+        return value
 
 
 class _Id(str):
@@ -106,13 +126,18 @@ class _Said(StrictStr):
 
 if TYPE_CHECKING:  # to the checker they are what they hold
     Number = Part = float
+    Whole = int
     Id = Said = Block = str
 else:
-    Number, Part, Id, Said, Block = _Number, _Part, _Id, _Said, _Block
+    Number, Part, Whole, Id, Said, Block = _Number, _Part, _Whole, _Id, _Said, _Block
 
 
 def _given(name: str) -> dict[str, Any]:
     return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+
+
+def _needs(name: str, other: str) -> dict[str, Any]:
+    return {"anyOf": [{"properties": {name: {"enum": [None, False]}}}, _given(other)]}
 
 
 class _Body(BaseModel):
@@ -213,7 +238,7 @@ class CandidateBody(_Body):
 class DecisionBody(_Body):
     """A choice to make in a loop. Candidates with words that the loop does not know are added to it."""
 
-    rules = {"anyOf": [{"properties": {"message_id": {"type": "null"}}}, _given("conversation")]}
+    rules = _needs("message_id", "conversation")
 
     loop: Id
     context: ContextBody
@@ -222,8 +247,8 @@ class DecisionBody(_Body):
     message_id: Id | None = None
     candidates: list[Id | CandidateBody] | None = Field(default=None, min_items=1, max_items=10_000)
     update_candidates: StrictBool = False
-    k: StrictInt = Field(default=1, minimum=1, maximum=MOST)
-    seed: StrictInt | None = Field(default=None, minimum=0, maximum=2**53 - 1)
+    k: Whole = Field(default=1, minimum=1, maximum=MOST)
+    seed: Whole | None = Field(default=None, minimum=0, maximum=2**53 - 1)
 
     @validator("k")
     @classmethod
@@ -271,6 +296,19 @@ class DecisionBody(_Body):
     def offered(self) -> list[CandidateBody]:
         """The candidates that came with their words."""
         return [candidate for candidate in self.candidates or [] if isinstance(candidate, CandidateBody)]
+
+
+class SuggestionBody(DecisionBody):
+    """A message that a person answers. Candidates with words that the loop does not know are added to it."""
+
+    k: Whole = Field(default=1, enum=[1])
+
+    @validator("k")
+    @classmethod
+    def _one(cls, k: int) -> int:
+        if k != 1:
+            raise ValueError(f"must be 1: replies are suggested instead of each other, not shown together; got {k}")
+        return k
 
 
 class OutcomeBody(_Body):
@@ -348,6 +386,8 @@ def _named(names: Iterable[str]) -> dict[str, Any]:
 class LoopBody(_Body):
     """A loop's settings (those left out have their defaults) and candidates."""
 
+    rules = {"allOf": [_needs("default_reward", "wait"), _needs("abstain", "threshold")]}
+
     policy: Id | None = Field(default=None, enum=list(DEFAULTS))
     learner: dict[str, Any] = Field(default_factory=dict, **_named(_LEARNERS))
     history: Number | None = Field(default=None, minimum=0, maximum=1)
@@ -392,7 +432,7 @@ class ChallengerBody(_Body):
     settings: dict[str, Any] = Field(default_factory=dict, **_named(_CHALLENGING))
     who: Id | None = None
     why: StrictStr = Field(default="", max_length=1_000)
-    seen: StrictInt | None = None
+    seen: Whole | None = None
 
 
 class StepBody(_Body):
@@ -400,4 +440,4 @@ class StepBody(_Body):
 
     who: Id | None = None
     why: StrictStr = Field(default="", max_length=1_000)
-    seen: StrictInt | None = None
+    seen: Whole | None = None

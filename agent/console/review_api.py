@@ -14,7 +14,7 @@ from agent.console.index import index_of
 from agent.console.problems import RESPONSES
 from agent.console.views import MOST_ROWS
 from agent.database import Row
-from agent.review.conversations import SORTS, page, place_of, tags
+from agent.review.conversations import CURSOR, SORTS, page, place_of, tags
 from agent.review.filters import KINDS, RANGE, WHENS, Filter
 from agent.review.thread import Turn, thread
 
@@ -40,7 +40,8 @@ def _names(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 _TEXT = {"type": "string"}
 _SEVERAL = {"type": "array", "items": _TEXT}
 # Empty values say nothing.
-_DAY = {"type": "string", "format": "date", "pattern": r"^(197[1-9]|19[89][0-9]|2[0-9]{3})-"}
+_DATE = {"format": "date", "pattern": r"^(197[1-9]|19[89][0-9]|2[0-9]{3})-"}
+_DAY = {"type": "string", "anyOf": [_DATE, {"maxLength": 0}]}
 _RANGE = {"type": "string", "pattern": rf"^({RANGE})?$"}
 _NOT = {"type": "array", "items": {"type": "string", "pattern": rf"^$|^({'|'.join(KINDS)}):\s*\S"}}
 # What an address of the pages may ask for, the API may as well.
@@ -63,7 +64,7 @@ def conversations(
     request: Request,
     sort: Annotated[str, Query(json_schema_extra={"enum": list(SORTS)})] = "latest",
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
-    after: Annotated[str | None, Query(max_length=100)] = None,
+    after: Annotated[str | None, Query(max_length=100, json_schema_extra={"pattern": f"^{CURSOR}$"})] = None,
 ) -> dict[str, Any]:
     """The conversations that the filters find. `after` in the answer asks for the next page; null on the last."""
     asked, index = Filter.of(request.query_params.multi_items()), index_of(request)
