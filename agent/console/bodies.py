@@ -26,7 +26,8 @@ from agent.slates import MOST, SlateSettings
 from policies.settings import DEFAULTS
 
 LONGEST_ID = 500
-SAID = r"^\s*\S"  # as a pattern: not of blanks alone
+# As a pattern: not of blanks alone. To Python there are some more of them than to others who read a pattern.
+SAID = r"[^\s\x1c-\x1f\x85]"
 _FAR_OFF = 1e11  # unix seconds: the year 5138; a time in milliseconds lies beyond
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 
 from agent.console import api
 from agent.console.access import author_of
-from agent.console.bodies import AnnotationBody
+from agent.console.bodies import SAID, AnnotationBody
 from agent.console.index import index_of
 from agent.console.problems import RESPONSES
 from agent.console.views import MOST_ROWS
@@ -43,7 +43,7 @@ _SEVERAL = {"type": "array", "items": _TEXT}
 _DATE = {"format": "date", "pattern": r"^(197[1-9]|19[89][0-9]|2[0-9]{3})-"}
 _DAY = {"type": "string", "anyOf": [_DATE, {"maxLength": 0}]}
 _RANGE = {"type": "string", "pattern": rf"^({RANGE})?$"}
-_NOT = {"type": "array", "items": {"type": "string", "pattern": rf"^$|^({'|'.join(KINDS)}):\s*\S"}}
+_NOT = {"type": "array", "items": {"type": "string", "pattern": rf"^$|^({'|'.join(KINDS)}):[\s\S]*{SAID}"}}
 # What an address of the pages may ask for, the API may as well.
 _FILTERS = {
     "parameters": [
