@@ -36,13 +36,15 @@ from agent.settings import LoopSettings
 
 router = APIRouter(prefix="/v1", responses=RESPONSES)
 MOST_DECISIONS = 100_000  # that one question may look at
+PAST = 2**53  # no event of a log has such a number; every JSON reader keeps those below exactly
 _BELOW = "no candidate's expected reward reaches the loop's threshold"
 WHO = "api"  # what the log names as the author of a change made here, where nobody says who it is
 # What each call needs: to teach, to look, to put right, to administer.
 DECIDE, READ, REVIEW, ADMIN = ([Depends(require_scope(scope))] for scope in ("decide", "read", "review", "admin"))
 EventId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
 CandidateId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
-LoopName = Annotated[str, Path(pattern=r"^[\w.:-]{1,100}\Z")]
+# To Python, `$` is before a line's end as well; what would say the end alone, \Z, the OpenAPI document does not know.
+LoopName = Annotated[str, Path(pattern=r"^[\w.:-]{1,100}(?!\n)$")]
 
 
 def service_of(request: Request) -> Service:
@@ -103,7 +105,7 @@ def decisions(
     request: Request,
     loop: str | None = None,
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
-    before: Annotated[int | None, Query(ge=1, lt=2**62)] = None,
+    before: Annotated[int | None, Query(ge=1, lt=PAST)] = None,
 ) -> dict[str, Any]:
     """The latest decisions, newest first. `before` in the answer asks for the next page; null on the last."""
     page = page_of(service_of(request), loop=loop, limit=limit, before=before)
@@ -196,7 +198,7 @@ def importance(
     return measured(service.log, loop, last=last, features=features, snapshots=service.snapshots(loop))
 
 
-@router.post("/loops/{loop}", dependencies=ADMIN)
+@router.post("/loops/{loop}", dependencies=ADMIN, responses={201: {"description": "The loop is new"}})
 def create_loop(request: Request, response: Response, loop: LoopName, body: LoopBody) -> dict[str, Any]:
     """Create a loop (201), or add to and change the candidates of one that has these settings (200)."""
     service = service_of(request)

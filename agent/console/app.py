@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 import policies
 from agent.access import limits
@@ -149,10 +150,19 @@ def _malformed(request: Request, error: Exception) -> Response:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    said = error.detail
+    said, headers = error.detail, dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
     if error.status_code in {404, 405}:
         said = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase.lower()}"
-    return _said(request, error.status_code, said, dict(error.headers or {}))
+    return _said(request, error.status_code, said, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path of a request can be asked for with; of several routes, each knows its own methods alone."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in fitting for method in route.methods or ()})
 
 
 def _unforeseen(request: Request, _error: Exception) -> Response:

@@ -1,20 +1,33 @@
-"""What the HTTP API accepts: unknown fields are refused, and nothing is coerced from one kind into another."""
+"""What the HTTP API accepts: unknown fields are refused, and nothing is coerced from one kind into another.
+
+Names that pydantic does not know (`minimum`, `enum`, `pattern`) go into the OpenAPI document as they are: they say what
+is checked elsewhere, by a validator here or by whom the body goes to.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, Extra, Field, StrictBool, StrictInt, StrictStr, root_validator, validator
+from pydantic import BaseModel, Extra, Field, StrictBool, StrictStr, root_validator, validator
 from typing_extensions import Self
 
-from agent.candidates import Reply
+from agent.annotations import ANNOTATIONS
+from agent.candidates import STATES, Reply
 from agent.console.examples import EXAMPLES
+from agent.console.versions import NOT_GIVEN
 from agent.decision import Situation
-from agent.slates import MOST
+from agent.drift import DriftSettings
+from agent.rewards import SIGNALS
+from agent.settings import BLOCKS, LoopSettings
+from agent.slates import MOST, SlateSettings
+from policies.settings import DEFAULTS
 
 LONGEST_ID = 500
+# As a pattern: not of blanks alone. To Python there are some more of them than to others who read a pattern.
+SAID = r"[^\s\x1c-\x1f\x85]"
 _FAR_OFF = 1e11  # unix seconds: the year 5138; a time in milliseconds lies beyond
 
 
@@ -24,6 +37,10 @@ class _Number(float):
     @classmethod
     def __get_validators__(cls) -> Iterator[Callable[[Any], float]]:
         yield cls._finite
+
+    @classmethod
+    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
+        schema["type"] = "number"
 
     @classmethod
     def _finite(cls, value: Any) -> float:
@@ -38,6 +55,26 @@ class _Number(float):
         return number
 
 
+class _Whole(int):
+    """A whole number; 1.0 is one, as to JSON it is 1, and some languages write no other."""
+
+    @classmethod
+    def __get_validators__(cls) -> Iterator[Callable[[Any], int]]:
+        yield cls._whole
+
+    @classmethod
+    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
+        schema["type"] = "integer"
+
+    @classmethod
+    def _whole(cls, value: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError("must be a whole number")
+        return value
+
+
 class _Id(str):
     """A name that somebody gave to something: 1 to `LONGEST_ID` characters that can be written as UTF-8."""
 
@@ -46,6 +83,10 @@ class _Id(str):
     @classmethod
     def __get_validators__(cls) -> Iterator[Callable[[Any], str]]:
         yield cls._name
+
+    @classmethod
+    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
+        schema |= {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
 
     @classmethod
     def _name(cls, value: Any) -> str:
@@ -60,19 +101,58 @@ class _Id(str):
         return value
 
 
+class _Part(_Number):
+    """A number from 0 to 1, which is seen to elsewhere."""
+
+    @classmethod
+    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
+        schema |= {"type": "number", "minimum": 0, "maximum": 1}
+
+
+class _Block(StrictStr):
+    """What a context is made of beside the last message, which is seen to elsewhere."""
+
+    @classmethod
+    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
+        schema |= {"type": "string", "enum": list(BLOCKS)}
+
+
+class _Said(StrictStr):
+    """Text that says something, which is seen to elsewhere."""
+
+    @classmethod
+    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
+        schema |= {"type": "string", "pattern": SAID}
+
+
 if TYPE_CHECKING:  # to the checker they are what they hold
-    Number = float
-    Id = str
+    Number = Part = float
+    Whole = int
+    Id = Said = Block = str
 else:
-    Number, Id = _Number, _Id
+    Number, Part, Whole, Id, Said, Block = _Number, _Part, _Whole, _Id, _Said, _Block
+
+
+def _given(name: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+
+
+def _needs(name: str, other: str) -> dict[str, Any]:
+    return {"anyOf": [{"properties": {name: {"enum": [None, False]}}}, _given(other)]}
 
 
 class _Body(BaseModel):
+    rules: ClassVar[Mapping[str, Any]] = {}  # what the document says of the fields together
+
     class Config:
         extra = Extra.forbid
 
         @staticmethod
-        def schema_extra(schema: dict[str, Any], model: type[BaseModel]) -> None:
+        def schema_extra(schema: dict[str, Any], model: type[_Body]) -> None:
+            for name, field in model.__fields__.items():
+                if field.allow_none:
+                    schema["properties"][name] = _or_null(schema["properties"][name])
+            schema |= model.rules
             if model.__name__ in EXAMPLES:
                 schema["example"] = EXAMPLES[model.__name__]
 
@@ -84,17 +164,28 @@ class _Body(BaseModel):
         return super().validate(value)
 
 
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A field's schema with null, which pydantic takes for what may be left out and leaves out of the schema."""
+    if "enum" in schema:
+        schema["enum"] = [*schema["enum"], None]
+    if isinstance(schema.get("type"), str):
+        return {**schema, "type": [schema["type"], "null"]}
+    return {**schema, "anyOf": [*schema.get("anyOf", ()), {"type": "null"}]}
+
+
 class ContextBody(_Body):
     """What is known when a choice is made: a text, or the user's messages with the one to answer last.
 
     `replies` are the bot's before that, the latest last.
     """
 
-    text: StrictStr | None = None
-    messages: list[StrictStr] | None = Field(default=None, max_items=100)
+    rules = {"oneOf": [_given("text"), _given("messages")]}
+
+    text: StrictStr | None = Field(default=None, pattern=SAID)
+    messages: list[StrictStr] | None = Field(default=None, max_items=100, minItems=1)
     replies: list[StrictStr] = Field(default_factory=list, max_items=100)
     channel: Id | None = None
-    features: dict[str, Number] = Field(default_factory=dict)
+    features: dict[str, Part] = Field(default_factory=dict)
 
     @validator("features")
     @classmethod
@@ -119,9 +210,11 @@ class ContextBody(_Body):
 class CandidateBody(_Body):
     """A candidate with its words (`text`, or `texts` for several wordings)."""
 
+    rules = {"oneOf": [_given("text"), _given("texts")]}
+
     id: Id
-    text: StrictStr | None = None
-    texts: list[StrictStr] | None = Field(default=None, min_items=1, max_items=100)
+    text: StrictStr | None = Field(default=None, pattern=SAID)
+    texts: list[Said] | None = Field(default=None, min_items=1, max_items=100)
     features: dict[str, Number] | None = None
 
     @root_validator(skip_on_failure=True)
@@ -146,6 +239,8 @@ class CandidateBody(_Body):
 class DecisionBody(_Body):
     """A choice to make in a loop. Candidates with words that the loop does not know are added to it."""
 
+    rules = _needs("message_id", "conversation")
+
     loop: Id
     context: ContextBody
     conversation: Id | None = None
@@ -153,8 +248,8 @@ class DecisionBody(_Body):
     message_id: Id | None = None
     candidates: list[Id | CandidateBody] | None = Field(default=None, min_items=1, max_items=10_000)
     update_candidates: StrictBool = False
-    k: StrictInt = 1
-    seed: StrictInt | None = None
+    k: Whole = Field(default=1, minimum=1, maximum=MOST)
+    seed: Whole | None = Field(default=None, minimum=0, maximum=2**53 - 1)
 
     @validator("k")
     @classmethod
@@ -204,16 +299,31 @@ class DecisionBody(_Body):
         return [candidate for candidate in self.candidates or [] if isinstance(candidate, CandidateBody)]
 
 
+class SuggestionBody(DecisionBody):
+    """A message that a person answers. Candidates with words that the loop does not know are added to it."""
+
+    k: Whole = Field(default=1, enum=[1])
+
+    @validator("k")
+    @classmethod
+    def _one(cls, k: int) -> int:
+        if k != 1:
+            raise ValueError(f"must be 1: replies are suggested instead of each other, not shown together; got {k}")
+        return k
+
+
 class OutcomeBody(_Body):
     """A reaction to exactly one of a decision, a turn or a conversation."""
+
+    rules = {"oneOf": [_given("decision_id"), _given("turn_id"), _given("conversation")]}
 
     decision_id: Id | None = None
     turn_id: Id | None = None
     conversation: Id | None = None
-    signal: Id
+    signal: Id = Field(enum=list(SIGNALS))
     value: Number
     event_id: Id | None = None
-    at: Number | None = None
+    at: Number | None = Field(default=None, minimum=0, exclusiveMaximum=_FAR_OFF)
     actor: Id | None = None
 
     @validator("at")
@@ -243,7 +353,7 @@ class CorrectionBody(_Body):
 class AnnotationBody(_Body):
     """What a reviewer notes about a conversation, or about a turn of it (as the log names it)."""
 
-    what: Id
+    what: Id = Field(enum=list(ANNOTATIONS))
     value: StrictBool | StrictStr | None = None
     turn_id: Id | None = None
     event_id: Id | None = None
@@ -253,7 +363,9 @@ class AnnotationBody(_Body):
 class MarkBody(_Body):
     """A state for a candidate, or whether its words are approved."""
 
-    state: Id | None = None
+    rules = {"anyOf": [_given("state"), _given("approved")]}
+
+    state: Id | None = Field(default=None, enum=list(STATES))
     approved: StrictBool | None = None
     who: Id
     why: StrictStr = ""
@@ -265,37 +377,49 @@ class ObservationBody(_Body):
     candidate: Id
 
 
+_LEARNERS = sorted({name for settings in DEFAULTS.values() for name in settings})
+
+
+def _named(names: Iterable[str]) -> dict[str, Any]:
+    return {"propertyNames": {"enum": list(names)}}
+
+
 class LoopBody(_Body):
     """A loop's settings (those left out have their defaults) and candidates."""
 
-    policy: Id | None = None
-    learner: dict[str, Any] = Field(default_factory=dict)
-    history: Number | None = None
-    blocks: list[StrictStr] | None = None
+    rules = {"allOf": [_needs("default_reward", "wait"), _needs("abstain", "threshold")]}
+
+    policy: Id | None = Field(default=None, enum=list(DEFAULTS))
+    learner: dict[str, Any] = Field(default_factory=dict, **_named(_LEARNERS))
+    history: Number | None = Field(default=None, minimum=0, maximum=1)
+    blocks: list[Block] | None = None
     threshold: Number | None = None
-    wait: Number | None = None
-    default_reward: Number | None = None
-    default_weight: Number | None = None
-    signals: dict[str, Number] | None = None
-    csat_decay: Number | None = None
-    worth: dict[str, Number] | None = None
-    money: Number | None = None
-    window: Number | None = None
-    slate: dict[str, Any] | None = None
-    share: Number | None = None
-    share_floor: Number | None = None
-    burst: Number | None = None
-    burst_seconds: Number | None = None
-    drift: dict[str, Any] | None = None
-    floor: Number | None = None
-    budget: Number | None = None
-    conservative: Number | None = None
-    width: Number | None = None
+    wait: Number | None = Field(default=None, minimum=1, maximum=1e9)
+    default_reward: Number | None = Field(default=None, minimum=0, maximum=1)
+    default_weight: Number | None = Field(default=None, minimum=0.001, maximum=1)
+    signals: dict[str, Part] | None = Field(default=None, **_named(SIGNALS))
+    csat_decay: Number | None = Field(default=None, minimum=0, maximum=1)
+    worth: dict[str, Part] | None = Field(default=None, **_named(SIGNALS))
+    money: Number | None = Field(default=None, minimum=1e-9, maximum=1e12)
+    window: Number | None = Field(default=None, minimum=1, maximum=1e9)
+    slate: dict[str, Any] | None = Field(default=None, **_named(field.name for field in fields(SlateSettings)))
+    share: Number | None = Field(default=None, anyOf=[{"const": 0}, {"minimum": 0.001, "maximum": 0.999}])
+    share_floor: Number | None = Field(default=None, minimum=1, maximum=1e9)
+    burst: Number | None = Field(default=None, anyOf=[{"const": 0}, {"minimum": 1, "maximum": 1e9}])
+    burst_seconds: Number | None = Field(default=None, minimum=1, maximum=1e9)
+    drift: dict[str, Any] | None = Field(default=None, **_named(field.name for field in fields(DriftSettings)))
+    floor: Number | None = Field(default=None, minimum=0, maximum=1)
+    budget: Number | None = Field(default=None, minimum=0, maximum=1)
+    conservative: Number | None = Field(default=None, minimum=0, maximum=1)
+    width: Number | None = Field(default=None, minimum=0)
     baseline: Id | None = None
     strict: StrictBool | None = None
     abstain: StrictBool | None = None
     apprentice: StrictBool | None = None
     candidates: list[CandidateBody] = Field(default_factory=list, max_items=10_000)
+
+
+_CHALLENGING = sorted(({field.name for field in fields(LoopSettings)} | set(_LEARNERS)) - {"learner", *NOT_GIVEN})
 
 
 class ChallengerBody(_Body):
@@ -304,12 +428,12 @@ class ChallengerBody(_Body):
     `seen` is the `seq` of the standing that this was decided on; without it, it holds whatever others did meanwhile.
     """
 
-    share: Number
-    policy: Id | None = None
-    settings: dict[str, Any] = Field(default_factory=dict)
+    share: Number = Field(minimum=0, maximum=1)
+    policy: Id | None = Field(default=None, enum=list(DEFAULTS))
+    settings: dict[str, Any] = Field(default_factory=dict, **_named(_CHALLENGING))
     who: Id | None = None
     why: StrictStr = Field(default="", max_length=1_000)
-    seen: StrictInt | None = None
+    seen: Whole | None = None
 
 
 class StepBody(_Body):
@@ -317,4 +441,4 @@ class StepBody(_Body):
 
     who: Id | None = None
     why: StrictStr = Field(default="", max_length=1_000)
-    seen: StrictInt | None = None
+    seen: Whole | None = None

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from agent.console.access import anyone, require_scope, visitor_of
 from agent.console.api import service_of
+from agent.console.problems import RESPONSES
 from agent.errors import LogUnavailable, ModelMissing, RejoinderError
 from agent.log import LearningLog
 from agent.service import Service
@@ -25,9 +26,17 @@ router = APIRouter()
 _BUSY_SECONDS = 0.5
 _LOAD_SECONDS = 1.0
 OK = "ok"
+_METRICS = "text/plain; version=0.0.4"
+# Who is nobody is answered as well, and what is wrong is said as what is well is.
+_OF_HEALTH = {status: said for status, said in RESPONSES.items() if status not in (401, 404, 409, 422, 429)} | {
+    503: {
+        "description": "Not all is well, or who may ask for it cannot be told now",
+        "content": {"application/json": {"schema": {"type": "object"}}, **RESPONSES[503]["content"]},
+    }
+}
 
 
-@router.get("/healthz", dependencies=[Depends(anyone)])
+@router.get("/healthz", dependencies=[Depends(anyone)], responses=_OF_HEALTH)
 def healthz(request: Request) -> JSONResponse:
     """200 where the log can be read and written and the encoders load, else 503; a word on each.
 
@@ -51,12 +60,17 @@ def findings(request: Request) -> dict[str, Any]:
     return {**said, "seq": found.get("seq")}
 
 
-@router.get("/metrics", dependencies=[Depends(require_scope("read"))])
+@router.get(
+    "/metrics",
+    dependencies=[Depends(require_scope("read"))],
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **RESPONSES},
+    response_class=PlainTextResponse,
+)
 def metrics(request: Request) -> PlainTextResponse:
     """Counters and gauges in Prometheus' text format."""
     lines = [*_metrics(service_of(request)), *_of_console(request)]
     text = "".join(f"{line}\n" for line in lines)
-    return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+    return PlainTextResponse(text, media_type=_METRICS)
 
 
 class Loading:

@@ -19,6 +19,7 @@ _REF = "#/components/schemas/"
 # What stands in a path of an example.
 _EXAMPLES = {"decision_id": "DECISION", "event_id": "EVENT", "loop": "replies", "candidate": "utter_refund"}
 _LONGEST = 1_000
+_PLAIN = ("string", "number", "integer", "boolean", "null")
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,10 @@ def _kind(schema: Mapping[str, Any]) -> str:
     """What a value is, in a word or a few."""
     if "$ref" in schema:
         return str(schema["$ref"]).removeprefix(_REF)
+    if isinstance(schema.get("type"), list):
+        return " or ".join(_kind({**schema, "type": kind}) for kind in schema["type"])
+    if schema.get("type") in _PLAIN:
+        return str(schema["type"])
     for several in ("anyOf", "oneOf", "allOf"):
         if several in schema:
             return " or ".join(_kind(one) for one in schema[several])

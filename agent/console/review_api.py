@@ -9,13 +9,13 @@ from fastapi import APIRouter, Path, Query, Request
 
 from agent.console import api
 from agent.console.access import author_of
-from agent.console.bodies import AnnotationBody
+from agent.console.bodies import SAID, AnnotationBody
 from agent.console.index import index_of
 from agent.console.problems import RESPONSES
 from agent.console.views import MOST_ROWS
 from agent.database import Row
-from agent.review.conversations import SORTS, page, place_of, tags
-from agent.review.filters import KINDS, WHENS, Filter
+from agent.review.conversations import CURSOR, SORTS, page, place_of, tags
+from agent.review.filters import KINDS, RANGE, WHENS, Filter
 from agent.review.thread import Turn, thread
 
 router = APIRouter(prefix="/v1", responses=RESPONSES)
@@ -39,16 +39,21 @@ def _names(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 _TEXT = {"type": "string"}
 _SEVERAL = {"type": "array", "items": _TEXT}
+# Empty values say nothing.
+_DATE = {"format": "date", "pattern": r"^(197[1-9]|19[89][0-9]|2[0-9]{3})-"}
+_DAY = {"type": "string", "anyOf": [_DATE, {"maxLength": 0}]}
+_RANGE = {"type": "string", "pattern": rf"^({RANGE})?$"}
+_NOT = {"type": "array", "items": {"type": "string", "pattern": rf"^$|^({'|'.join(KINDS)}):[\s\S]*{SAID}"}}
 # What an address of the pages may ask for, the API may as well.
 _FILTERS = {
     "parameters": [
         {"name": "q", **_names("words that were said", _TEXT)},
-        {"name": "when", **_names("a stretch of days up to today", {"type": "string", "enum": list(WHENS)})},
-        {"name": "from", **_names("the first day", {"type": "string", "format": "date"})},
-        {"name": "to", **_names("the last day", {"type": "string", "format": "date"})},
-        {"name": "reward", **_names("a range, such as 0.2..0.5, ..0.5 or 0.2..", _TEXT)},
-        {"name": "uncertainty", **_names("a range", _TEXT)},
-        {"name": "not", **_names("kind:value that may not be, such as was:reviewed", _SEVERAL)},
+        {"name": "when", **_names("a stretch of days up to today", {"type": "string", "enum": [*WHENS, ""]})},
+        {"name": "from", **_names("the first day", _DAY)},
+        {"name": "to", **_names("the last day", _DAY)},
+        {"name": "reward", **_names("a range, such as 0.2..0.5, ..0.5 or 0.2..", _RANGE)},
+        {"name": "uncertainty", **_names("a range", _RANGE)},
+        {"name": "not", **_names("kind:value that may not be, such as was:reviewed", _NOT)},
         *({"name": kind, **_names("any of these", _SEVERAL)} for kind in KINDS),
     ]
 }
@@ -57,9 +62,9 @@ _FILTERS = {
 @router.get("/conversations", dependencies=api.READ, openapi_extra=_FILTERS)
 def conversations(
     request: Request,
-    sort: Annotated[str, Query(description=", ".join(SORTS))] = "latest",
+    sort: Annotated[str, Query(json_schema_extra={"enum": list(SORTS)})] = "latest",
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
-    after: Annotated[str | None, Query(max_length=100)] = None,
+    after: Annotated[str | None, Query(max_length=100, json_schema_extra={"pattern": f"^{CURSOR}$"})] = None,
 ) -> dict[str, Any]:
     """The conversations that the filters find. `after` in the answer asks for the next page; null on the last."""
     asked, index = Filter.of(request.query_params.multi_items()), index_of(request)

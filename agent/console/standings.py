@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 
 from agent.console.access import author_of
-from agent.console.api import ADMIN, READ, WHO, LoopName, service_of
+from agent.console.api import ADMIN, PAST, READ, WHO, LoopName, service_of
 from agent.console.bodies import LONGEST_ID, ChallengerBody, StepBody
 from agent.console.problems import RESPONSES
 from agent.console.versions import given
@@ -61,7 +61,7 @@ def withdraw(
     loop: LoopName,
     who: Annotated[str, Query(min_length=1, max_length=LONGEST_ID)] = WHO,
     why: Annotated[str, Query(max_length=1_000)] = "",
-    seen: Annotated[int | None, Query(ge=0, lt=2**62)] = None,
+    seen: Annotated[int | None, Query(ge=0, lt=PAST)] = None,
 ) -> dict[str, Any]:
     """Take the challenger off traffic."""
     author = author_of(request, who)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 
 from agent.console import api
 from agent.console.api import EventId
-from agent.console.bodies import DecisionBody, ReplyBody
+from agent.console.bodies import ReplyBody, SuggestionBody
 from agent.console.problems import RESPONSES
 from agent.log import Event
 from agent.service import Service
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1", responses=RESPONSES, dependencies=api.DECIDE)
 
 
 @router.post("/suggestions")
-def suggest(request: Request, body: DecisionBody) -> dict[str, Any]:
+def suggest(request: Request, body: SuggestionBody) -> dict[str, Any]:
     """Decide, and offer the chosen reply and the next best. None, with a `reason`, where the loop abstains."""
     decided = api.decide(request, body)
     if decided["decision_id"] is None or decided["chosen"] is None:

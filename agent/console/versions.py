@@ -17,7 +17,7 @@ from agent.standing import Standing, standing_of
 from agent.versions import Version
 
 # Of these, the first two are another command's, and where to compute is each machine's own.
-_NOT_GIVEN = ("adopted", "adopted_strength", "device")
+NOT_GIVEN = ("adopted", "adopted_strength", "device")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def given(settings: Mapping[str, Any], policy: str | None, *, base: LoopSettings
     Raises:
         InvalidInput: a setting is unknown, is not given here, or has a value that it cannot have.
     """
-    for name in _NOT_GIVEN:
+    for name in NOT_GIVEN:
         if name in settings:
             raise InvalidInput(f"settings: {name!r} is not given here")
     try:

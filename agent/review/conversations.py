@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ SORTS = {
     "useful": ("priority", True),
 }
 COUNTED = 10_000  # a list is counted no further
-_MOST = 2**63  # what SQLite counts to
+#: where a row stands in a list, as a pattern: what the list is sorted by, and the row's number.
+CURSOR = r"-?[0-9]+(\.[0-9]+)?(e(-[0-9]{1,3}|\+[0-9]{2}))?:[0-9]{1,18}"
 
 
 @dataclass(frozen=True)
@@ -156,10 +158,6 @@ def _cursor(written: str | None) -> tuple[Any, int] | None:
     if written is None:
         return None
     value, _, id = written.rpartition(":")
-    try:
-        found = float(value), int(id)
-    except ValueError:
-        found = math.nan, 0
-    if not math.isfinite(found[0]) or not 0 <= found[1] < _MOST:
+    if not re.fullmatch(CURSOR, written) or not math.isfinite(float(value)):
         raise InvalidInput(f"a page begins at a number and an id; got {written[:60]!r}")
-    return found
+    return float(value), int(id)

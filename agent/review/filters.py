@@ -22,6 +22,9 @@ WHENS = ("today", "yesterday", "7d", "30d", "90d")
 _RANGES = ("reward", "uncertainty")
 _OTHERS = ("q", "when", "from", "to", "not")
 LONGEST_QUERY = 500
+_NUMBER = r"[0-9]+\.?[0-9]*|\.[0-9]+"
+#: a range, as a pattern: two numbers of which either may be left out.
+RANGE = rf"(?=.*[0-9])({_NUMBER})?\.\.({_NUMBER})?"
 # So many found by words are looked at, the latest; so few found by a facet are gone through rather than all others.
 _MOST_FOUND, _FEW = 20_000, 5_000
 _DAY = 86_400.0
@@ -123,17 +126,11 @@ def _date(name: str, value: str) -> date:
     return found
 
 
-_RANGE = re.compile(r"(\d*\.?\d*)\.\.(\d*\.?\d*)")
-
-
 def _range(name: str, value: str) -> tuple[float | None, float | None]:
-    found = _RANGE.fullmatch(value)
-    try:
-        low, high = (float(end) if end else None for end in found.groups()) if found else (None, None)
-    except ValueError:
-        low = high = None
-    if low is None and high is None:
+    found = re.fullmatch(RANGE, value)
+    if found is None:
         raise InvalidInput(f"{name}: must be a range such as 0.2..0.5, ..0.5 or 0.2..; got {value[:40]!r}")
+    low, high = (float(end) if end else None for end in found.groups())
     return low, high
 
 
