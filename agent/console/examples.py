@@ -21,6 +21,14 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "ReplyBody": {"text": "Your parcel arrives tomorrow.", "event_id": "sent-5112", "actor": "agent-12"},
     "CorrectionBody": {"value": 0, "who": "Ida", "why": "pressed by mistake"},
     "MarkBody": {"state": "blocked", "who": "Ida", "why": "the offer has ended"},
+    "AnnotationBody": {"what": "flag", "value": True, "who": "Ida", "event_id": "flag-31"},
+    "ChallengerBody": {
+        "share": 0.1,
+        "policy": "lints",
+        "who": "Ida",
+        "why": "to see whether it explores better",
+    },
+    "StepBody": {"who": "Ida", "why": "earns more, on enough evidence"},
     "ObservationBody": {"candidate": "brief"},
     "LoopBody": {"policy": "linucb", "learner": {"alpha": 0.1}, "candidates": _OFFERED},
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from babel import dates, numbers
+from babel import Locale, dates, numbers
 
 from agent.console.language import gettext as _
 from agent.console.language import locale
@@ -98,8 +100,7 @@ def day(at: float) -> str:
 
 def date(at: float) -> str:
     """The date of a unix time: 5 Mar 2026."""
-    said: str = dates.format_date(moment(at).date(), "medium", locale=locale())
-    return said
+    return _dated(moment(at).date(), locale())
 
 
 def tick(at: float, by: str = "day") -> str:
@@ -137,16 +138,33 @@ def moment(at: float) -> datetime:
     return datetime.fromtimestamp(min(max(at, 0.0), _LATEST)).astimezone()
 
 
-def _decimal(value: float, pattern: str) -> str:
-    said: str = numbers.format_decimal(value, pattern, locale=locale())
+# A page says the same number or date many times over, and to write one is not cheap.
+@lru_cache(maxsize=20_000)
+def _written(value: float, pattern: str, where: Locale) -> str:
+    said: str = numbers.format_decimal(value, pattern, locale=where)
     return said.replace("-", _MINUS)
+
+
+@lru_cache(maxsize=2_000)
+def _dated(day: dt.date, where: Locale) -> str:
+    said: str = dates.format_date(day, "medium", locale=where)
+    return said
+
+
+@lru_cache(maxsize=20_000)
+def _shared(share: float, digits: int, where: Locale) -> str:
+    whole = where.percent_formats[None].pattern  # where the sign stands, and what parts it from the number
+    pattern = whole.replace("#,##0", f"#,##0.{'0' * digits}") if digits else whole
+    said: str = numbers.format_percent(share, pattern, locale=where)
+    return said.replace("-", _MINUS)
+
+
+def _decimal(value: float, pattern: str) -> str:
+    return _written(value, pattern, locale())
 
 
 def _percent(share: float, digits: int) -> str:
-    whole = locale().percent_formats[None].pattern  # where the sign stands, and what parts it from the number
-    pattern = whole.replace("#,##0", f"#,##0.{'0' * digits}") if digits else whole
-    said: str = numbers.format_percent(share, pattern, locale=locale())
-    return said.replace("-", _MINUS)
+    return _shared(share, digits, locale())
 
 
 FILTERS: dict[str, Callable[..., Any]] = {

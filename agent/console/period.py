@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from urllib.parse import urlencode
 
 from fastapi import Request
@@ -50,12 +51,15 @@ class Period:
     def conversations(self, first: int | None = None, last: int | None = None, *facets: tuple[str, str]) -> str:
         """The path of the conversations that lie behind a figure: of all days, or of those from `first` to `last`."""
         scope = self.scope
-        days = [
-            ("from", iso(scope.first if first is None else first)),
-            ("to", iso(scope.last if last is None else last)),
-        ]
+        days = f"from={iso(scope.first if first is None else first)}&to={iso(scope.last if last is None else last)}"
         kinds = [(kind, getattr(scope, kind)) for kind in _KINDS if getattr(scope, kind)]
-        return f"/conversations?{urlencode([*days, *kinds, *facets])}"
+        rest = _encoded((*kinds, *facets))
+        return f"/conversations?{days}&{rest}" if rest else f"/conversations?{days}"
+
+
+@lru_cache(maxsize=1_000)
+def _encoded(pairs: tuple[tuple[str, str], ...]) -> str:
+    return urlencode(pairs)
 
 
 def period_of(request: Request, span: tuple[int, int] | None) -> Period:

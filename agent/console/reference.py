@@ -17,7 +17,13 @@ from agent.console.problems import MEDIA_TYPE
 _BODY = "application/json"
 _REF = "#/components/schemas/"
 # What stands in a path of an example.
-_EXAMPLES = {"decision_id": "DECISION", "event_id": "EVENT", "loop": "replies", "candidate": "utter_refund"}
+_EXAMPLES = {
+    "decision_id": "DECISION",
+    "event_id": "EVENT",
+    "loop": "replies",
+    "candidate": "utter_refund",
+    "key": "CONVERSATION",
+}
 _LONGEST = 1_000
 _PLAIN = ("string", "number", "integer", "boolean", "null")
 
