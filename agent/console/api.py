@@ -14,7 +14,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from agent.candidates import Reply
 from agent.console.access import author_of, require_scope
 from agent.console.bodies import (
-    LONGEST_ID,
     CandidateBody,
     CorrectionBody,
     DecisionBody,
@@ -24,6 +23,7 @@ from agent.console.bodies import (
     OutcomeBody,
 )
 from agent.console.problems import RESPONSES
+from agent.console.values import LONGEST_ID
 from agent.console.views import MOST_ROWS, brief, page_of
 from agent.decision import Decision
 from agent.errors import Conflict, InvalidInput, NoneEligible

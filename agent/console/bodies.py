@@ -6,10 +6,9 @@ is checked elsewhere, by a validator here or by whom the body goes to.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, Extra, Field, StrictBool, StrictStr, root_validator, validator
 from typing_extensions import Self
@@ -17,120 +16,16 @@ from typing_extensions import Self
 from agent.annotations import ANNOTATIONS
 from agent.candidates import STATES, Reply
 from agent.console.examples import EXAMPLES
+from agent.console.values import SAID, Block, Id, Number, Part, Said, Whole
 from agent.console.versions import NOT_GIVEN
 from agent.decision import Situation
 from agent.drift import DriftSettings
 from agent.rewards import SIGNALS
-from agent.settings import BLOCKS, LoopSettings
+from agent.settings import LoopSettings
 from agent.slates import MOST, SlateSettings
 from policies.settings import DEFAULTS
 
-LONGEST_ID = 500
-# As a pattern: not of blanks alone. To Python there are some more of them than to others who read a pattern.
-SAID = r"[^\s\x1c-\x1f\x85]"
 _FAR_OFF = 1e11  # unix seconds: the year 5138; a time in milliseconds lies beyond
-
-
-class _Number(float):
-    """A finite number; true and false are none, nor is text that looks like one."""
-
-    @classmethod
-    def __get_validators__(cls) -> Iterator[Callable[[Any], float]]:
-        yield cls._finite
-
-    @classmethod
-    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
-        schema["type"] = "number"
-
-    @classmethod
-    def _finite(cls, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError("must be a number")
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise ValueError("must be a finite number")
-        return number
-
-
-class _Whole(int):
-    """A whole number; 1.0 is one, as to JSON it is 1, and some languages write no other."""
-
-    @classmethod
-    def __get_validators__(cls) -> Iterator[Callable[[Any], int]]:
-        yield cls._whole
-
-    @classmethod
-    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
-        schema["type"] = "integer"
-
-    @classmethod
-    def _whole(cls, value: Any) -> int:
-        if isinstance(value, float) and value.is_integer():
-            return int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError("must be a whole number")
-        return value
-
-
-class _Id(str):
-    """A name that somebody gave to something: 1 to `LONGEST_ID` characters that can be written as UTF-8."""
-
-    __slots__ = ()
-
-    @classmethod
-    def __get_validators__(cls) -> Iterator[Callable[[Any], str]]:
-        yield cls._name
-
-    @classmethod
-    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
-        schema |= {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
-
-    @classmethod
-    def _name(cls, value: Any) -> str:
-        if not isinstance(value, str):
-            raise TypeError("must be text")
-        if not 1 <= len(value) <= LONGEST_ID:
-            raise ValueError(f"must have 1 to {LONGEST_ID} characters; got {len(value)}")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError("must be text that can be written as UTF-8") from None
-        return value
-
-
-class _Part(_Number):
-    """A number from 0 to 1, which is seen to elsewhere."""
-
-    @classmethod
-    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
-        schema |= {"type": "number", "minimum": 0, "maximum": 1}
-
-
-class _Block(StrictStr):
-    """What a context is made of beside the last message, which is seen to elsewhere."""
-
-    @classmethod
-    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
-        schema |= {"type": "string", "enum": list(BLOCKS)}
-
-
-class _Said(StrictStr):
-    """Text that says something, which is seen to elsewhere."""
-
-    @classmethod
-    def __modify_schema__(cls, schema: dict[str, Any]) -> None:
-        schema |= {"type": "string", "pattern": SAID}
-
-
-if TYPE_CHECKING:  # to the checker they are what they hold
-    Number = Part = float
-    Whole = int
-    Id = Said = Block = str
-else:
-    Number, Part, Whole, Id, Said, Block = _Number, _Part, _Whole, _Id, _Said, _Block
 
 
 def _given(name: str) -> dict[str, Any]:
@@ -380,8 +275,11 @@ class ObservationBody(_Body):
 _LEARNERS = sorted({name for settings in DEFAULTS.values() for name in settings})
 
 
-def _named(names: Iterable[str]) -> dict[str, Any]:
-    return {"propertyNames": {"enum": list(names)}}
+# The names that a mapping may have.
+_OF_LEARNERS = {"enum": _LEARNERS}
+_OF_SIGNALS = {"enum": list(SIGNALS)}
+_OF_SLATES = {"enum": [field.name for field in fields(SlateSettings)]}
+_OF_DRIFT = {"enum": [field.name for field in fields(DriftSettings)]}
 
 
 class LoopBody(_Body):
@@ -390,24 +288,24 @@ class LoopBody(_Body):
     rules = {"allOf": [_needs("default_reward", "wait"), _needs("abstain", "threshold")]}
 
     policy: Id | None = Field(default=None, enum=list(DEFAULTS))
-    learner: dict[str, Any] = Field(default_factory=dict, **_named(_LEARNERS))
+    learner: dict[str, Any] = Field(default_factory=dict, propertyNames=_OF_LEARNERS)
     history: Number | None = Field(default=None, minimum=0, maximum=1)
     blocks: list[Block] | None = None
     threshold: Number | None = None
     wait: Number | None = Field(default=None, minimum=1, maximum=1e9)
     default_reward: Number | None = Field(default=None, minimum=0, maximum=1)
     default_weight: Number | None = Field(default=None, minimum=0.001, maximum=1)
-    signals: dict[str, Part] | None = Field(default=None, **_named(SIGNALS))
+    signals: dict[str, Part] | None = Field(default=None, propertyNames=_OF_SIGNALS)
     csat_decay: Number | None = Field(default=None, minimum=0, maximum=1)
-    worth: dict[str, Part] | None = Field(default=None, **_named(SIGNALS))
+    worth: dict[str, Part] | None = Field(default=None, propertyNames=_OF_SIGNALS)
     money: Number | None = Field(default=None, minimum=1e-9, maximum=1e12)
     window: Number | None = Field(default=None, minimum=1, maximum=1e9)
-    slate: dict[str, Any] | None = Field(default=None, **_named(field.name for field in fields(SlateSettings)))
+    slate: dict[str, Any] | None = Field(default=None, propertyNames=_OF_SLATES)
     share: Number | None = Field(default=None, anyOf=[{"const": 0}, {"minimum": 0.001, "maximum": 0.999}])
     share_floor: Number | None = Field(default=None, minimum=1, maximum=1e9)
     burst: Number | None = Field(default=None, anyOf=[{"const": 0}, {"minimum": 1, "maximum": 1e9}])
     burst_seconds: Number | None = Field(default=None, minimum=1, maximum=1e9)
-    drift: dict[str, Any] | None = Field(default=None, **_named(field.name for field in fields(DriftSettings)))
+    drift: dict[str, Any] | None = Field(default=None, propertyNames=_OF_DRIFT)
     floor: Number | None = Field(default=None, minimum=0, maximum=1)
     budget: Number | None = Field(default=None, minimum=0, maximum=1)
     conservative: Number | None = Field(default=None, minimum=0, maximum=1)
@@ -430,7 +328,7 @@ class ChallengerBody(_Body):
 
     share: Number = Field(minimum=0, maximum=1)
     policy: Id | None = Field(default=None, enum=list(DEFAULTS))
-    settings: dict[str, Any] = Field(default_factory=dict, **_named(_CHALLENGING))
+    settings: dict[str, Any] = Field(default_factory=dict, propertyNames={"enum": _CHALLENGING})
     who: Id | None = None
     why: StrictStr = Field(default="", max_length=1_000)
     seen: Whole | None = None

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Path, Query, Request
 
 from agent.console import api
 from agent.console.access import author_of
-from agent.console.bodies import SAID, AnnotationBody
+from agent.console.bodies import AnnotationBody
 from agent.console.index import index_of
 from agent.console.problems import RESPONSES
+from agent.console.values import SAID
 from agent.console.views import MOST_ROWS
 from agent.database import Row
 from agent.review.conversations import CURSOR, SORTS, page, place_of, tags

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Path, Query, Request
 
 from agent.console.access import author_of
 from agent.console.api import ADMIN, PAST, READ, WHO, LoopName, service_of
-from agent.console.bodies import LONGEST_ID, ChallengerBody, StepBody
+from agent.console.bodies import ChallengerBody, StepBody
 from agent.console.problems import RESPONSES
+from agent.console.values import LONGEST_ID
 from agent.console.versions import given
 from agent.standing import Standing, standing_of
 

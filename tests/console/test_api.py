@@ -188,6 +188,8 @@ WRONG_DECISIONS: list[tuple[Any, int, str]] = [
     ({"loop": "replies", "context": CONTEXT, "candidates": []}, 422, "candidates"),
     ({"loop": "replies", "context": CONTEXT, "candidates": ["track", "track"]}, 422, "twice"),
     ({"loop": "replies", "context": CONTEXT, "k": 11}, 422, "k"),
+    ({"loop": "replies", "context": CONTEXT, "k": 1.5}, 422, "k: must be a whole number"),
+    ({"loop": "replies", "context": CONTEXT, "k": True}, 422, "k: must be a whole number"),
     ({"loop": "replies", "context": CONTEXT, "seed": -1}, 422, "seed"),
     ({"loop": "replies", "context": CONTEXT, "message_id": "m"}, 422, "conversation"),
     ({"loop": "replies", "context": CONTEXT, "surprise": 1}, 422, "surprise"),
@@ -283,7 +285,7 @@ def test_what_does_not_exist_is_not_found(client: TestClient) -> None:
         assert problem(client.request(method, path), 404)
     refused = client.put("/v1/decisions")
     assert problem(refused, 405)
-    assert refused.headers["allow"]
+    assert refused.headers["allow"] == "GET, POST"  # each of them is a route of its own
 
 
 def test_a_watched_decision_cannot_be_activated(client: TestClient, service: Service) -> None:

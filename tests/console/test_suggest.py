@@ -49,6 +49,12 @@ def test_what_was_written_is_the_reward(
     assert verify(service)["problems"] == []
 
 
+def test_several_to_be_shown_at_once_are_not_suggested(client: TestClient) -> None:
+    body = {"loop": LOOP, "context": {"text": "When is my money back?"}}
+    assert client.post("/v1/suggestions", json={**body, "k": 2}).status_code == 422
+    assert client.post("/v1/suggestions", json={**body, "k": 1.0}).status_code == 200  # as some languages write 1
+
+
 def test_a_reply_to_what_nobody_decided_is_refused(client: TestClient) -> None:
     assert client.post("/v1/suggestions/nothing/reply", json={"text": "Hello"}).status_code == 404
     assert client.post("/v1/suggestions/nothing/reply", json={"text": 5}).status_code == 422
