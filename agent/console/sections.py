@@ -12,11 +12,16 @@ from agent.console.language import N_
 
 
 class Section(NamedTuple):
-    """A part of the console: where it begins, its name in English, and its picture in `icons.html`."""
+    """A part of the console: where it begins, its name in English, its picture in `icons.html`, what else lies in it."""
 
     path: str
     name: str
     icon: str
+    also: tuple[str, ...] = ()
+
+    def holds(self, path: str) -> bool:
+        """Whether the page at a path lies in this section."""
+        return any(path == begin or path.startswith(f"{begin}/") for begin in (self.path, *self.also))
 
 
 SECTIONS = (
@@ -25,9 +30,9 @@ SECTIONS = (
     Section("/queue", N_("Review"), "review"),
     Section("/unanswered", N_("Unanswered"), "unanswered"),
     Section("/replies", N_("Replies"), "replies"),
-    Section("/policies", N_("Policies"), "policies"),
+    Section("/policies", N_("Policies"), "policies", also=("/loops",)),
     Section("/decisions", N_("Decisions"), "decisions"),
-    Section("/operations", N_("Operations"), "operations"),
+    Section("/operations", N_("Operations"), "operations", also=("/people", "/docs")),
 )
 
 
@@ -39,6 +44,4 @@ def existing(routes: Iterable[BaseRoute]) -> tuple[Section, ...]:
 
 def current(request: Request) -> str:
     """The path of the section that a request's page lies in; empty where it lies in none."""
-    path = request.url.path
-    within = [s.path for s in SECTIONS if path == s.path or path.startswith(f"{s.path}/")]
-    return max(within, key=len, default="")
+    return next((s.path for s in SECTIONS if s.holds(request.url.path)), "")

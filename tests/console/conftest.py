@@ -9,17 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from agent.access import passwords
+from agent.access.door import Door
+from agent.access.visitor import ROLES
 from agent.candidates import Reply
 from agent.console.app import create_app
 from agent.encoder import Encoder
 from agent.log import Event, LearningLog
 from agent.service import Service
 from agent.settings import LoopSettings
+from tests.access.conftest import Clock
 from tests.console.browser import Console, serving
+from tests.console.visitors import PASSWORD
 
 LOOP = "replies"
 REPLIES = (
@@ -45,6 +51,12 @@ def problem(answer: Response, status: int) -> str:
     detail: str = said["detail"]
     assert len(detail.splitlines()) == 1
     return detail
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are hashed in no time: `tests/access` has the real hash."""
+    monkeypatch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +87,27 @@ def service(make_service: Callable[..., Service]) -> Service:
     service.configure(LOOP, LoopSettings(policy="linucb", learner={"epsilon": 0.1}), who="test")
     service.reconcile(LOOP, REPLIES, who="test")
     return service
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def door(service: Service, clock: Clock) -> Iterator[Door]:
+    """A door with a user of each role, each called as their role."""
+    door = Door(service.home, clock=clock)
+    for role in reversed(ROLES):
+        door.users.create(role, role, PASSWORD)
+    yield door
+    door.close()
+
+
+@pytest.fixture
+def app(service: Service, door: Door) -> FastAPI:
+    """The console behind that door."""
+    return create_app(service, door=door)
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from agent.model import Model
 from agent.service import Service
 from tests.console.browser import DRESSES, Console
 from tests.console.conftest import LOOP, problem
-from tests.console.test_access import PASSWORD, cheap, logged_in  # noqa: F401 (a fixture for every test here)
 from tests.console.test_pages import page
+from tests.console.visitors import PASSWORD, logged_in
 
 Window = Callable[..., Console]
 TEXTS = ("where is my parcel", "I want my money back", "can I talk to a person")

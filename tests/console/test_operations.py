@@ -21,8 +21,8 @@ from agent.console.reference import reference
 from agent.mailbox import Mailbox
 from agent.service import Service
 from tests.console.browser import DRESSES, serving
-from tests.console.test_access import API, PASSWORD, logged_in
 from tests.console.test_pages import page
+from tests.console.visitors import API, PASSWORD, logged_in
 
 Decide = Callable[..., dict[str, Any]]
 

@@ -20,13 +20,11 @@ from agent.service import Service
 from agent.settings import LoopSettings
 from agent.standing import standing_of
 from tests.console.conftest import LOOP, problem
-from tests.console.test_access import app, browser, cheap, clock, door, logged_in, with_key
+from tests.console.visitors import browser, logged_in, with_key
 
-pytestmark = pytest.mark.usefixtures(cheap.__name__)
 PATH = f"/policies/{LOOP}"
 API = f"/v1/loops/{LOOP}/versions"
 Decide = Callable[..., dict[str, Any]]
-__all__ = ["app", "cheap", "clock", "door"]  # fixtures of another file
 
 
 def seen(service: Service) -> int:
