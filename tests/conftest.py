@@ -25,8 +25,13 @@ os.environ.update(
 for name in [name for name in os.environ if name.startswith("REJOINDER_") and name != "REJOINDER_DATA"]:
     del os.environ[name]
 
+import pydantic.types
 import pytest
 from hypothesis import HealthCheck, settings
+
+# pydantic's plugin for hypothesis keeps every bounded type ever made, some hundred for each application: 10 GB of them
+# in a whole run. No test draws from such a type.
+pydantic.types._registered = lambda kind: kind
 
 # The same examples in every run: what CI finds, whoever pushed finds too. `--hypothesis-profile=search` looks further.
 settings.register_profile("seeded", derandomize=True, database=None, deadline=None)
