@@ -95,8 +95,9 @@ def create_app(
     app.state.limits = limits.Limits(api=rate)
     app.state.simulated = _simulated(service)
     app.state.indexed = lambda: _indexed(app.state.index)
+    # Their routes as they are: to include a router is to build each of its routes a second time, a second in all.
     for router in (api.router, review_api.router, standings.router, suggest.router, health.router, *pages.ROUTERS):
-        app.include_router(router)
+        app.router.routes.extend(router.routes)
     app.add_api_route("/v1/openapi.json", app.openapi, include_in_schema=False, dependencies=api.READ)
     app.state.sections = sections.existing(app.routes)
     access.check_routes(app)

@@ -29,7 +29,7 @@ def render(
     """A template of the templates folder, filled in: a page, or a fragment where htmx asked.
 
     Beside the values given it has: `visitor` (agent.access.visitor.Visitor, or None), `csrf`, `csrf_field()`,
-    `language`, `_`, `ngettext`, `sections` and `section` (the one the page is in: give another to say otherwise),
+    `language`, `_`, `ngettext`, `sections` and `section` (the one the page is in),
     `simulated` (the log is a demo's), `indexed` (how much of the log is, while it is not all), `notice` (what the last
     post said, once), `static(path)` and the filters of `formats`.
     """

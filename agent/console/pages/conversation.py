@@ -250,7 +250,6 @@ def _page(
         request,
         "conversations/conversation.html",
         status=status,
-        section=PATH,
         t=found,
         key=key,
         query=query,

@@ -61,4 +61,4 @@ def weights(request: Request, loop: LoopName, features: bool = False) -> HTMLRes
     service = service_of(request)
     last = FOLDED if features else WINDOW
     found = importance(service.log, loop, last=last, features=features, snapshots=service.snapshots(loop))
-    return render(request, "decisions/importance.html", section="/policies", found=found, by_feature=features)
+    return render(request, "decisions/importance.html", found=found, by_feature=features)

@@ -86,7 +86,7 @@ def health(request: Request, visitor: Viewer) -> HTMLResponse:
 def docs(request: Request, visitor: Viewer) -> HTMLResponse:
     """The HTTP API: every call, what it takes and answers, and the scope it needs."""
     found = reference(request.app, base=str(request.base_url).rstrip("/"))
-    return render(request, "operations/docs.html", section="/operations", tabs=tabs_for(visitor), found=found)
+    return render(request, "operations/docs.html", tabs=tabs_for(visitor), found=found)
 
 
 def _index(index: ReviewIndex) -> dict[str, Any]:

@@ -111,7 +111,6 @@ def otherwise(request: Request, decision_id: EventId, version: Annotated[str, Qu
     found = asked.of(("what if", decision_id, chosen), lambda: what_if(service, decision, settings))
     return asked.page(
         "what_if",
-        section="/decisions",
         loop_name=loop,
         detail=detail_of(service, decision_id),
         versions={name: next(one for one in known if one.version == name) for name in names},

@@ -82,7 +82,6 @@ def item(request: Request, key: Key, part: Part = "useful", before: str = "") ->
     return render(
         request,
         "queue/item.html",
-        section="/queue",
         thread=found,
         part=part,
         names=NAMES,

@@ -291,9 +291,7 @@ def _one(request: Request, loop: str, id: str, *, period: str = "90d", status: i
     }
     form = {"texts": reply.texts, "examples": reply.examples, "typo": False, "why": "", "preview": None, "error": ""}
     rest = {"conflict": False, "times_error": ""}
-    return render(
-        request, "replies/reply.html", status=status, section="/replies", **{**values, **form, **rest, **given}
-    )
+    return render(request, "replies/reply.html", status=status, **{**values, **form, **rest, **given})
 
 
 def _topics(request: Request, loop: str, id: str, span: Span) -> list[Topic]:
@@ -324,9 +322,7 @@ def _new(
 ) -> Response:
     loops = writable(service_of(request))
     values = {"loops": loops, "loop": loop or next(iter(loops), ""), "texts": texts, "examples": examples, "why": why}
-    return render(
-        request, "replies/new.html", status=status, section="/replies", **values, preview=preview, error=error
-    )
+    return render(request, "replies/new.html", status=status, **values, preview=preview, error=error)
 
 
 def preview_of(

@@ -259,7 +259,7 @@ def _form(
     conflict = isinstance(error, Conflict)
     status = 200 if error is None else 409 if conflict else 404 if isinstance(error, Unknown) else 422
     page = f"unanswered/{kind}.html"
-    return render(request, page, status=status, section="/unanswered", **{**values, **given})
+    return render(request, page, status=status, **{**values, **given})
 
 
 def _back(search: Search) -> RedirectResponse:
