@@ -12,7 +12,7 @@ from agent.console.language import N_
 
 
 class Section(NamedTuple):
-    """A part of the console: where it begins, its name in English, its picture in `icons.html`, and what else is in it."""
+    """A part of the console: where it begins, its name in English, its picture in `icons.html`, where else it is."""
 
     path: str
     name: str

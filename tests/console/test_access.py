@@ -155,9 +155,12 @@ def test_nobody_acts_in_the_name_of_another(app: FastAPI, service: Service) -> N
     assert written == ["the director (key:for decide review)", "reviewer"]
 
 
-def test_a_door_that_is_shut_says_try_again(app: FastAPI, door: Door) -> None:
+def test_a_door_that_cannot_be_asked_says_try_again(app: FastAPI, service: Service, door: Door) -> None:
     client = logged_in(app, "viewer")
-    door.close()
+    door.close()  # it opens again with the next question
+    (service.home / "access.db").write_bytes(b"no database")
+    for side in ("wal", "shm"):
+        (service.home / f"access.db-{side}").unlink(missing_ok=True)
     answer = client.get("/v1/loops")
     assert "access.db" in problem(answer, 503)
     assert int(answer.headers["retry-after"]) > 0
