@@ -24,7 +24,7 @@ _out = Console()
 @click.command()
 @click.option(
     "--conversations",
-    default=2_500,
+    default=1_500,
     show_default=True,
     type=click.IntRange(50, 100_000),
     help="How many conversations.",

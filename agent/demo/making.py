@@ -33,7 +33,7 @@ from agent.log import Event, LearningLog
 from agent.reports import new_id
 from agent.service import Service
 
-CONVERSATIONS, WEEKS = 2_500, 8.0
+CONVERSATIONS, WEEKS = 1_500, 8.0
 _WEEK, _HOUR = 7 * 86_400.0, 3_600.0
 _EXPIRED_EVERY = 3 * _HOUR
 _GIFTS = 0.025  # of the conversations ask what to buy
