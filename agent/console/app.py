@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +23,7 @@ from agent.console.language import N_, Language, gettext
 from agent.console.problems import Problem
 from agent.console.rendering import STATIC, render
 from agent.console.traffic import Counting, Traffic
+from agent.demo import mark
 from agent.errors import (
     AccessUnavailable,
     Conflict,
@@ -116,14 +116,10 @@ def create_app(
 
 def _simulated(service: Service) -> Callable[[], bool]:
     """Whether the log is one that the demonstration has filled, which its first event says for good."""
-    try:
-        mark = importlib.import_module("agent.demo.mark")
-    except ModuleNotFoundError:
-        return lambda: False
 
     def ask() -> bool:
         try:
-            return bool(mark.simulated(service.log))
+            return mark.simulated(service.log)
         except LogUnavailable:  # the page itself will say so
             return False
 
