@@ -153,7 +153,7 @@ def test_a_challenger_gets_its_share_of_conversations_and_each_stays_with_who_be
             assert decision.model_version == (OTHER if decision.arm == CHALLENGER else SETTINGS).version
             assert arms.setdefault(n, decision.arm) == decision.arm
     got = sum(arm == CHALLENGER for arm in arms.values())
-    # Five standard deviations: the key of each home is its own, so the hashes are drawn anew in every run.
+    # Five standard deviations of as many coins.
     assert abs(got - number * share) <= 5.0 * math.sqrt(number * share * (1.0 - share))
     assert verify(service)["ok"]
 
