@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import threading
 import unicodedata
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from agent.candidates import ABSTAIN, CONSOLE, WRITTEN, Reply, Version, marked, new_vectors
+from agent.candidates import ABSTAIN, CONSOLE, WRITTEN, Library, Reply, Version, marked, new_vectors
 from agent.encoder import Encoder
 from agent.errors import Conflict, InvalidInput
-from agent.log import Event
-from agent.model import Model
+from agent.identity import Identity
+from agent.libraries import Libraries
+from agent.log import Event, LearningLog
 from agent.reports import Reports, new_id
+from agent.settings import LoopSettings
 
 MOST_TEXTS, MOST_EXAMPLES, LONGEST = 50, 200, 10_000  # texts of a reply, questions it answers, characters of each
 _LONGEST_ID, _LONGEST_SLUG = 200, 40
@@ -28,11 +30,13 @@ _TRIES = 5  # edits of others, one after another, that may come before this one
 class Editing(Reports):
     """Takes what people write and decide about candidates to the learning log. Safe to use from several threads."""
 
-    _lock: threading.RLock
+    def __init__(self, log: LearningLog, identity: Identity, clock: Callable[[], float]) -> None:
+        super().__init__(log, identity, clock)
+        self._libraries = Libraries(log)
 
     @abstractmethod
-    def model(self, loop: str) -> Model:
-        """A loop's model, caught up with the log; Unknown where there is no such loop."""
+    def settings(self, loop: str) -> LoopSettings:
+        """The settings in force in a loop; Unknown where there is no such loop."""
 
     @abstractmethod
     def encoder(self, name: str) -> Encoder:
@@ -73,12 +77,11 @@ class Editing(Reports):
         )
         if reply.id == ABSTAIN or len(reply.id) > _LONGEST_ID or not reply.id.isprintable():
             raise InvalidInput(f"{reply.id[:_LONGEST_ID]!r} cannot be the id of a reply")
-        with self._lock:
-            model = self.model(loop)
-            if reply.id in model.library or not self._take(model, reply, who=who, why=why):
-                there = model.library.history(reply.id)[0]
+        with self._library(loop) as library:
+            if reply.id in library or not self._take(loop, reply, who=who, why=why):
+                there = library.history(reply.id)[0]
                 raise Conflict(f"candidate {reply.id!r} is there already: {_changed(there)}")
-            return model.library.get(reply.id)
+            return library.get(reply.id)
 
     def edit(
         self,
@@ -105,12 +108,11 @@ class Editing(Reports):
         """
         said = None if texts is None else _texts(texts, MOST_TEXTS, "a reply's words", least=1)
         asked = None if examples is None else _texts(examples, MOST_EXAMPLES, "the questions it answers")
-        with self._lock:
+        with self._library(loop) as library:
             for _ in range(_TRIES):
-                model = self.model(loop)
-                held = model.library.get(id)
+                held = library.get(id)
                 if version_seen is not None and held.version > version_seen:
-                    raise Conflict(f"candidate {id!r}: {_changed(model.library.history(id)[0])}; look at it again")
+                    raise Conflict(f"candidate {id!r}: {_changed(library.history(id)[0])}; look at it again")
                 edited = replace(
                     held,
                     texts=held.texts if said is None else said,
@@ -122,11 +124,11 @@ class Editing(Reports):
                     raise InvalidInput(f"candidate {id!r} stands for choosing nothing: it has no words")
                 if edited.says_the_same(held):
                     return held
-                following = model.library.following(edited, inherits=typo)
-                if self._take(model, following, who=who, why=why):
-                    return model.library.get(id)
+                following = library.following(edited, inherits=typo)
+                if self._take(loop, following, who=who, why=why):
+                    return library.get(id)
                 if version_seen is not None:
-                    raise Conflict(f"candidate {id!r}: {_changed(model.library.history(id)[0])}; look at it again")
+                    raise Conflict(f"candidate {id!r}: {_changed(library.history(id)[0])}; look at it again")
             raise Conflict(f"candidate {id!r} is being changed by others at the same time; try again")
 
     def draft(
@@ -144,8 +146,7 @@ class Editing(Reports):
         """
         said = _texts(texts, MOST_TEXTS, "a reply's words", least=1)
         asked = _texts(examples, MOST_EXAMPLES, "the questions it answers")
-        with self._lock:
-            library = self.model(loop).library
+        with self._library(loop) as library:
             if id is None:
                 return Reply(made_id(said[0]), said, version=1, examples=asked, origin=CONSOLE)
             return library.draft(replace(library.get(id), texts=said, examples=asked), inherits=typo)
@@ -159,9 +160,10 @@ class Editing(Reports):
             Unknown: there is no such loop or candidate.
             InvalidInput: there is no such state, or neither was given.
         """
-        with self._lock:
-            reply = self.model(loop).library.get(id)
-            return self._mark(loop, reply, marked(reply, state=state, approved=approved), who=who, why=why)
+        with self._library(loop) as library:
+            reply = library.get(id)
+            self._mark(loop, reply, marked(reply, state=state, approved=approved), who=who, why=why)
+            return library.get(id)
 
     def schedule(
         self, loop: str, id: str, *, since: float | None, until: float | None, who: str, why: str = ""
@@ -177,10 +179,11 @@ class Editing(Reports):
                 raise InvalidInput(f"candidate {id!r}: {moment!r} is no time in unix seconds")
         if since is not None and until is not None and until <= since:
             raise InvalidInput(f"candidate {id!r}: it would be over ({until:g}) before it begins ({since:g})")
-        with self._lock:
-            reply = self.model(loop).library.get(id)
+        with self._library(loop) as library:
+            reply = library.get(id)
             changed = {} if (reply.since, reply.until) == (since, until) else {"since": since, "until": until}
-            return self._mark(loop, reply, changed, who=who, why=why)
+            self._mark(loop, reply, changed, who=who, why=why)
+            return library.get(id)
 
     def history(self, loop: str, id: str) -> list[Version]:
         """Every version of a candidate, the latest first.
@@ -188,8 +191,8 @@ class Editing(Reports):
         Raises:
             Unknown: there is no such loop or candidate.
         """
-        with self._lock:
-            return self.model(loop).library.history(id)
+        with self._library(loop) as library:
+            return library.history(id)
 
     def written(self, loop: str) -> list[Reply]:
         """The replies that people wrote for a loop and that may be chosen now: not disabled, blocked or out of time.
@@ -198,26 +201,31 @@ class Editing(Reports):
             Unknown: there is no such loop.
         """
         now = self._clock()
-        with self._lock:
-            return [reply for reply in self.model(loop).library.written() if reply.may_be_chosen(at=now)]
+        with self._library(loop) as library:
+            return [reply for reply in library.written() if reply.may_be_chosen(at=now)]
 
-    def _mark(self, loop: str, reply: Reply, changed: Mapping[str, Any], *, who: str, why: str) -> Reply:
-        model = self.model(loop)
+    @contextmanager
+    def _library(self, loop: str) -> Iterator[Library]:
+        """A loop's library while nobody else of this process has it. It waits for no model: words need no learner."""
+        self.settings(loop)  # there must be such a loop
+        with self._libraries.held(loop) as library:
+            yield library
+
+    def _mark(self, loop: str, reply: Reply, changed: Mapping[str, Any], *, who: str, why: str) -> None:
         if changed:
             body = {"id": reply.id, "version": reply.version, **changed, "who": who, "why": why}
             self.append(Event(new_id(), "mark", self._clock(), loop, body=body))
-            model.catch_up()
-        return model.library.get(reply.id)
+            self._libraries.catch_up(loop)
 
-    def _take(self, model: Model, reply: Reply, *, who: str, why: str) -> bool:
+    def _take(self, loop: str, reply: Reply, *, who: str, why: str) -> bool:
         """Log a version and fold it; False where somebody logged that version before."""
-        vectors = new_vectors(self.log, self.encoder(model.settings.encoder), reply.meant)
+        vectors = new_vectors(self.log, self.encoder(self.settings(loop).encoder), reply.meant)
         try:
-            self.log.append([reply.event(model.loop, who=who, at=self._clock(), why=why)], vectors=vectors)
+            self.log.append([reply.event(loop, who=who, at=self._clock(), why=why)], vectors=vectors)
         except Conflict:
-            model.catch_up()
             return False
-        model.catch_up()
+        finally:
+            self._libraries.catch_up(loop)
         return True
 
 

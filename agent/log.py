@@ -52,6 +52,7 @@ REVOCABLE = ("outcome", "correction", "annotation", "revoked")
 # What an outcome can be about, the narrowest first.
 ADDRESSES = ("decision", "turn", "conversation")
 BUSY_SECONDS = 5.0
+_END = 2**62  # beyond every `seq`
 _COLUMNS = "seq, id, kind, loop, conversation, turn, decision, at, body"
 
 
@@ -169,22 +170,14 @@ class LearningLog:
 
         With `loop`, the events of that loop and those of no loop (an outcome on a turn concerns every loop).
         """
-        where, values = ["seq > ?"], [after]  # type: tuple[list[str], list[Any]]
-        if upto is not None:
-            where.append("seq <= ?")
-            values.append(upto)
-        if kinds:
-            where.append(f"kind in ({', '.join('?' * len(kinds))})")
-            values.extend(kinds)
-        if loop is not None:
-            where.append("(loop = ? or loop is null)")
-            values.append(loop)
-        order = "desc" if newest_first else "asc"
-        found = f"events where {' and '.join(where)}"
+        upto, order = _END if upto is None else upto, f"order by seq {'desc' if newest_first else 'asc'}"
         if limit is not None:
-            # The few are found in the index alone: a sort of whole rows would read every body there is.
-            found = f"events where seq in (select seq from {found} order by seq {order} limit {int(limit)})"
-        yield from map(_event, self._all(f"select {_COLUMNS} from {found} order by seq {order}", values))
+            order += f" limit {int(limit)}"
+        if limit is not None and kinds:
+            where, values = _few(kinds, loop, after, upto, order)
+        else:
+            where, values = _all_of(kinds, loop, after, upto)
+        yield from map(_event, self._all(f"select {_COLUMNS} from events where {where} {order}", values))
 
     def decisions(self, *, column: str, value: str, before: int | None = None) -> list[Event]:
         """The decisions with this `decision`, `turn` or `conversation`, made before a `seq`, oldest first."""
@@ -341,7 +334,7 @@ class LearningLog:
             _event(row)
             for row in self._all(
                 f"select {_COLUMNS} from events where {column} = ? and kind in ({marks}) and seq <= ? order by seq",
-                (value, *kinds, upto if upto is not None else 2**62),
+                (value, *kinds, _END if upto is None else upto),
             )
         ]
 
@@ -442,6 +435,36 @@ def _insert(db: Database, row: tuple[Any, ...]) -> Appended:
     if not same:
         raise Conflict(f"event {row[0]} is in the log already, as another {there[2]} (seq {there[0]})")
     return Appended(seq=int(there[0]), duplicate=True)
+
+
+def _all_of(kinds: Sequence[str], loop: str | None, after: int, upto: int) -> tuple[str, list[Any]]:
+    """A condition that these events meet, and the values in it."""
+    where, values = ["seq > ?", "seq <= ?"], [after, upto]  # type: tuple[list[str], list[Any]]
+    if kinds:
+        where.append(f"kind in ({', '.join('?' * len(kinds))})")
+        values += kinds
+    if loop is not None:
+        where.append("(loop = ? or loop is null)")
+        values.append(loop)
+    return " and ".join(where), values
+
+
+def _few(kinds: Sequence[str], loop: str | None, after: int, upto: int, order: str) -> tuple[str, list[Any]]:
+    """A condition that the first few of these events in an order meet, and not many others; and the values in it.
+
+    The few of a kind (and, in a loop, of either scope) lie together in an index: a sort of all that there are would
+    take as long as the log is.
+    """
+    scopes: list[tuple[str, list[Any]]] = [("", [])]
+    if loop is not None:
+        scopes = [(" and loop = ?", [loop]), (" and loop is null", [])]
+    arms, values = [], list[Any]()
+    for kind in kinds:
+        for scope, of in scopes:
+            where = f"kind = ?{scope} and seq > ? and seq <= ?"
+            arms.append(f"select seq from (select seq from events where {where} {order})")
+            values += [kind, *of, after, upto]
+    return f"seq in ({' union all '.join(arms)})", values
 
 
 def _event(row: Sequence[Any]) -> Event:

@@ -203,3 +203,9 @@ def m011_failed(db: Database) -> None:
     """What channels failed to take in or to send, and when: what is well need not be read to find it."""
     for table in ("deliveries", "parcels"):
         db.execute(f"create index {table}_failed on {table} (channel, due) where state = 'failed'")
+
+
+@migrations()
+def m012_latest(db: Database) -> None:
+    """The latest events of a kind, in whatever loop: they must not be looked for among all there are."""
+    db.execute("create index events_latest on events (kind, seq)")

@@ -121,14 +121,14 @@ class Service(Versions, Editing):
             return len(changed)
 
     def overview(self, loop: str) -> Overview:
-        """A loop's settings and candidates, caught up with the log.
+        """A loop's settings and candidates, caught up with the log. Waits for no model.
 
         Raises:
             Unknown: there is no such loop.
         """
-        with self._lock:
-            model = self.model(loop)
-            return Overview(model.settings, model.library.all(), model.seq)
+        seq = self.log.last_seq()
+        with self._library(loop) as library:
+            return Overview(self.settings(loop), library.all(), seq)
 
     def folds(self) -> dict[str, Fold]:
         """How far each loop that this process has used is folded. Neither waits nor catches up."""

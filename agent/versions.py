@@ -99,7 +99,7 @@ class Versions(Reports):
         with self._lock:
             model = self._of(loop).champion()
             if not model.exists:
-                raise Unknown(f"unknown loop {loop!r}; known are {', '.join(self.loops()) or 'none yet'}")
+                raise self._unknown(loop)
             return self._kept(model)
 
     def standing(self, loop: str) -> Standing:
@@ -108,9 +108,20 @@ class Versions(Reports):
         Raises:
             Unknown: there is no such loop.
         """
-        with self._lock:
-            self.model(loop)
-            return self._of(loop).standing
+        standing = standing_of(self.log, loop)
+        if standing.champion is None:
+            raise self._unknown(loop)
+        return standing
+
+    def settings(self, loop: str) -> LoopSettings:
+        """The settings in force in a loop.
+
+        Raises:
+            Unknown: there is no such loop.
+        """
+        champion = self.standing(loop).champion
+        assert champion is not None, "a standing without a champion is of no loop"
+        return champion
 
     def configure(self, loop: str, settings: LoopSettings, *, who: str, blobs: Sequence[bytes] = ()) -> None:
         """Put settings in force for a loop, which begins to exist with its first ones. No event if nothing changes.
@@ -242,13 +253,16 @@ class Versions(Reports):
             before, standing = standing, standing.after(event)
             found = _used(found, LoopSettings.recorded(event.body), event, before, standing)
         if standing.champion is None:
-            raise Unknown(f"unknown loop {loop!r}; known are {', '.join(self.loops()) or 'none yet'}")
+            raise self._unknown(loop)
         made = self.log.made(loop) if counted else {}
         returns = standing.past[-1] if standing.past else None
         return [
             replace(known, decisions=made.get(known.version, 0), returns=known.settings == returns)
             for known in sorted(found, key=lambda known: (known.until is None, known.since), reverse=True)
         ]
+
+    def _unknown(self, loop: str) -> Unknown:
+        return Unknown(f"unknown loop {loop!r}; known are {', '.join(self.loops()) or 'none yet'}")
 
     def _of(self, loop: str) -> Arms:
         if loop not in self._arms:
