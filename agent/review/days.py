@@ -102,10 +102,11 @@ def _of_chosen(*kept: str) -> str:
     ]
     return f"""
         insert into chosen_days
-        select :day, loop, channel, language, model_version, chosen, sum(live), sum(fed > 0), sum(fed), sum(w), sum(s),
-            sum(s * s), sum(s * w), sum(w * w)
+        select :day, loop, channel, language, model_version, chosen, sum(live), sum(activated), sum(fed > 0), sum(fed),
+            sum(w), sum(s), sum(s * s), sum(s * w), sum(w * w)
         from (
-            select loop, {", ".join(columns)}, chosen, sum(live) as live, count(reward) as fed,
+            select loop, {", ".join(columns)}, chosen, sum(live) as live, sum(activated) as activated,
+                count(reward) as fed,
                 coalesce(sum(case when reward is not null then weight end), 0.0) as w,
                 coalesce(sum(reward * weight), 0.0) as s
             from decisions where day = :day group by {", ".join(("loop", *kept, "chosen", "conversation"))}

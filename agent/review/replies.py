@@ -16,6 +16,7 @@ from agent.review.sums import Sums
 PERIODS: dict[str, int | None] = {"7d": 7, "30d": 30, "90d": 90, "all": None}
 BUCKETS = 10  # of a curve that is drawn small
 _SUMS = ", ".join(f"sum({name}) as {name}" for name in Sums.__dataclass_fields__)
+_EVERYWHERE = "chosen_days where channel = '*' and language = '*' and model_version = '*'"
 NOTHING = Sums()
 _ASKED = 400  # decisions of a candidate, the latest, whose questions are told
 
@@ -75,15 +76,14 @@ def figures(index: ReviewIndex, loop: str, span: Span) -> dict[str, Figures]:
     """What became of each candidate of a loop, by id; of those never shown there is nothing."""
     before, size = span.before, math.ceil(span.days / BUCKETS)
     rows = index.rows(
-        f"select chosen, day < ? as earlier, (day - ?) / ? as bucket, sum(activated) as activated, {_SUMS} from days "
-        "where day between ? and ? and +loop = ? group by chosen, earlier, bucket",
+        f"select chosen, day < ? as earlier, (day - ?) / ? as bucket, sum(activated) as activated, {_SUMS} "
+        f"from {_EVERYWHERE} and day between ? and ? and loop = ? group by chosen, earlier, bucket",
         (span.first, span.first, size, before.first, span.last, loop),
     )
-    total = sum(row["activated"] for row in rows if row["chosen"] == "" and not row["earlier"])
-    made = {row["chosen"]: _Adding() for row in rows if row["chosen"]}
+    total = sum(row["activated"] for row in rows if not row["earlier"])
+    made = {row["chosen"]: _Adding() for row in rows}
     for row in rows:
-        if row["chosen"]:
-            made[row["chosen"]].add(row)
+        made[row["chosen"]].add(row)
     buckets = math.ceil(span.days / size)
     return {id: adding.done(total, buckets) for id, adding in made.items()}
 
@@ -122,8 +122,8 @@ def over_time(index: ReviewIndex, loop: str, id: str, span: Span, *, most: int =
     """A candidate's days in at most about `most` stretches of equal length, those without it included."""
     size = math.ceil(span.days / most)
     rows = index.rows(
-        f"select (day - ?) / ? as bucket, sum(activated) as activated, {_SUMS} from days "
-        "where loop = ? and chosen = ? and day between ? and ? group by bucket",
+        f"select (day - ?) / ? as bucket, sum(activated) as activated, {_SUMS} from {_EVERYWHERE} "
+        "and loop = ? and chosen = ? and day between ? and ? group by bucket",
         (span.first, size, loop, id, span.first, span.last),
     )
     found = {row["bucket"]: row for row in rows}
@@ -194,13 +194,22 @@ def difference(mine: Sums, others: Sums) -> tuple[float, float, float]:
 
 def topics(index: ReviewIndex, loop: str, id: str, span: Span) -> list[Topic]:
     """How a candidate did by intent, the most frequent first; decisions of no intent are the topic without a name."""
+    mine, together = (_by_intent(index, loop, chosen, span) for chosen in (id, ""))
+    rows = []
+    for intent, (shown, sums) in mine.items():
+        all_shown, all_sums = together[intent]
+        rows += [(intent, True, shown, sums), (intent, False, all_shown - shown, all_sums - sums)]
+    return topics_of(rows)
+
+
+def _by_intent(index: ReviewIndex, loop: str, chosen: str, span: Span) -> dict[str, tuple[int, Sums]]:
+    """How often a candidate was shown on each intent, and what it earned; all candidates where it has no name."""
     rows = index.rows(
-        f"select intent, chosen = ? as mine, sum(live) as live, sum(activated) as activated, {_SUMS} from reply_days "
-        "where loop = ? and day between ? and ? and intent in "
-        "(select intent from reply_days where loop = ? and chosen = ? and day between ? and ?) group by intent, mine",
-        (id, loop, span.first, span.last, loop, id, span.first, span.last),
+        f"select intent, sum(activated) as activated, {_SUMS} from reply_days "
+        "where loop = ? and chosen = ? and day between ? and ? group by intent",
+        (loop, chosen, span.first, span.last),
     )
-    return topics_of([(row["intent"], bool(row["mine"]), row["activated"], Sums.of(row)) for row in rows])
+    return {row["intent"]: (row["activated"], Sums.of(row)) for row in rows}
 
 
 def topics_of(rows: Sequence[tuple[str, bool, int, Sums]]) -> list[Topic]:

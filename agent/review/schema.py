@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: counts the versions: an index of another one is made again from the log.
-VERSION = 6
+VERSION = 7
 
 SCHEMA = """
 create table state (name text primary key, value) without rowid;
@@ -180,13 +180,14 @@ create index days_together on days (day) where chosen = '';
 -- together: whoever asks for more than one of these asks `days`.
 create table chosen_days (
     day integer not null, loop text not null, channel text not null, language text not null,
-    model_version text not null, chosen text not null, live integer not null,
+    model_version text not null, chosen text not null, live integer not null, activated integer not null,
     clusters integer not null, fed integer not null, weight real not null, total real not null, square real not null,
     cross real not null, weights real not null,
     primary key (channel, language, model_version, day, loop, chosen)
 ) without rowid;
 create index chosen_days_day on chosen_days (day);
--- The sums of what each version of a candidate's words earned, and on which topics.
+-- The sums of what each version of a candidate's words earned, and on which topics. Rows of `chosen = ''` add up those of
+-- all candidates: a conversation is a cluster for each that it was given.
 create table reply_days (
     day integer not null, loop text not null, chosen text not null, version integer not null, intent text not null,
     live integer not null, activated integer not null, clusters integer not null, fed integer not null,

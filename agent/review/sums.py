@@ -36,6 +36,11 @@ class Sums:
     def __add__(self, other: Sums) -> Sums:
         return Sums(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
+    def __sub__(self, other: Sums) -> Sums:
+        """These without some of them. Where no reward is left, nothing is, however it was rounded."""
+        left = Sums(*(getattr(self, name) - getattr(other, name) for name in self.__dataclass_fields__))
+        return left if left.fed else Sums()
+
     @property
     def mean(self) -> float | None:
         """The mean reward, in [0, 1]; None where there is none."""
@@ -119,4 +124,10 @@ def _renew_replies(db: Connection, day: int) -> None:
         ) group by loop, chosen, version, intent
         """,
         (day, day),
+    )
+    added = ", ".join(f"sum({name})" for name in ("live", "activated", *Sums.__dataclass_fields__))
+    db.execute(
+        f"insert into reply_days select day, loop, '', 0, intent, {added} from reply_days where day = ? "
+        "group by loop, intent",
+        (day,),
     )
