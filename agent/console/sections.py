@@ -30,7 +30,7 @@ SECTIONS = (
     Section("/queue", N_("Review"), "review"),
     Section("/unanswered", N_("Unanswered"), "unanswered"),
     Section("/replies", N_("Replies"), "replies"),
-    Section("/policies", N_("Policies"), "policies", also=("/loops",)),
+    Section("/policies", N_("Policies"), "policies"),
     Section("/decisions", N_("Decisions"), "decisions"),
     Section("/operations", N_("Operations"), "operations", also=("/people", "/docs")),
 )

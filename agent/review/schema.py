@@ -186,8 +186,8 @@ create table chosen_days (
     primary key (channel, language, model_version, day, loop, chosen)
 ) without rowid;
 create index chosen_days_day on chosen_days (day);
--- The sums of what each version of a candidate's words earned, and on which topics. Rows of `chosen = ''` add up those of
--- all candidates: a conversation is a cluster for each that it was given.
+-- The sums of what each version of a candidate's words earned, and on which topics. Rows of `chosen = ''` add up those
+-- of all candidates: a conversation is a cluster for each that it was given.
 create table reply_days (
     day integer not null, loop text not null, chosen text not null, version integer not null, intent text not null,
     live integer not null, activated integer not null, clusters integer not null, fed integer not null,

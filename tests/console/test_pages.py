@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from agent.console.app import create_app
 from agent.service import Service
 from tests.console.conftest import alert
+from tests.console.test_policies import worked_out
 
 Decide = Callable[..., dict[str, Any]]
 VOID = {"meta", "link", "img", "rect", "circle", "path", "input", "br"}
@@ -200,18 +201,20 @@ def test_without_the_encoder_why_shows_the_rest(client: TestClient, decide: Deci
 
 
 def test_importance_is_shown_by_part_and_by_feature(client: TestClient, decide: Decide) -> None:
-    assert "no decision between two or more" in page(client, "/loops/replies/importance", 404).text
-    assert "unknown loop" in page(client, "/loops/nobody/importance", 404).text
+    weights = "/policies/replies/importance"
+    assert "no decision between two or more" in worked_out(client, weights)
+    assert "unknown loop" in page(client, "/policies/nobody/importance", 404).text
     for text in ("where is my parcel", "I want my money back"):
         made = decide(context={"text": text, "features": {"intent:track": 0.5}})
         client.post("/v1/outcomes", json={"decision_id": made["decision_id"], "signal": "thumb", "value": 1})
     decide(context={"text": "my parcel", "features": {"intent:track": 0.9}})
-    assert "/loops/replies/importance" in page(client, "/decisions?loop=replies").links
-    found = page(client, "/loops/replies/importance")
-    assert {"prior", "own", "own:features"} <= set(re.findall(r"[\w:]+", found.text))
-    assert "intent:track" not in found.text
-    assert "/loops/replies/importance?features=true" in found.links
-    assert "intent:track" in page(client, "/loops/replies/importance?features=true").text
+    assert weights in page(client, "/decisions?loop=replies").links
+    found = worked_out(client, weights)
+    assert {"prior", "own", "own:features"} <= set(re.findall(r"[\w:]+", found))
+    assert "intent:track" not in found
+    assert f"{weights}?features=true" in found
+    assert "intent:track" in worked_out(client, f"{weights}?features=true")
+    assert "intent:track" in page(client, f"{weights}?features=true").text  # kept by now
 
 
 def test_nothing_anybody_says_becomes_markup(client: TestClient, decide: Decide) -> None:

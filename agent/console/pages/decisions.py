@@ -9,16 +9,14 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
 from agent.console.access import require
-from agent.console.api import EventId, LoopName, service_of
+from agent.console.api import EventId, service_of
 from agent.console.reasons import reasons_of
 from agent.console.rendering import render
 from agent.console.views import alerts_of, detail_of, page_of
-from agent.importance import WINDOW, importance
 
 ROWS = 25  # a page of the list
 ALERT_SECONDS = 7 * 86_400.0  # how long an alert stands on the first page
 LIKELIEST = 10  # candidates shown before the rest, which opens on demand
-FOLDED = 200  # decisions of which named features are told apart: each is folded up to
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require("viewer"))])
 
@@ -53,12 +51,3 @@ def reasons(request: Request, decision_id: EventId) -> HTMLResponse:
     """What a decision's page leaves to this one, since the log is folded for it: the words, and what came before."""
     found = reasons_of(service_of(request), decision_id)
     return render(request, "decisions/why.html", d=found.explanation, reasons=found)
-
-
-@router.get("/loops/{loop}/importance")
-def weights(request: Request, loop: LoopName, features: bool = False) -> HTMLResponse:
-    """What set the candidates of a loop apart."""
-    service = service_of(request)
-    last = FOLDED if features else WINDOW
-    found = importance(service.log, loop, last=last, features=features, snapshots=service.snapshots(loop))
-    return render(request, "decisions/importance.html", found=found, by_feature=features)

@@ -1,4 +1,4 @@
-"""A loop's past: how it learned, what changed, how it stood; and what another version would have said.
+"""A loop's past: how it learned, what changed, how it stood, what decided; and what another version would have said.
 
 The log is folded for these, which takes seconds: their pages come at once, and the figures when they are worked out.
 """
@@ -22,6 +22,7 @@ from agent.console.rendering import render
 from agent.console.versions import Difference, differences, version_of
 from agent.console.views import detail_of
 from agent.errors import RejoinderError, Unknown
+from agent.importance import WINDOW, importance
 from agent.past import time_of
 from agent.review.versions import conversations_of
 from agent.service import Service
@@ -32,6 +33,7 @@ SOON, PATIENT = 0.3, 2.0  # seconds that a page waits for a figure, and that a p
 PERIODS = (1, 7, 30, 90)  # days
 MOVERS = 20  # replies listed of those that moved
 ROWS = 50  # candidates listed of a loop as it stood
+FOLDED = 200  # decisions of which named features are told apart: each is folded up to
 _STILL = 0.0005  # less is shown as nothing
 _DAY, _HOUR = 86_400.0, 3_600.0
 
@@ -94,6 +96,19 @@ def stood(request: Request, loop: LoopName, seq: Annotated[int | None, Query(ge=
         rows=_known(found),
         differs=_differs(service, loop, found),
     )
+
+
+@router.get("/policies/{loop}/importance")
+def weights(request: Request, loop: LoopName, features: bool = False) -> Response:
+    """What set the candidates of a loop apart; with `features` of each named feature as well."""
+    service = _service(request, loop)
+    last = FOLDED if features else WINDOW
+    key = ("importance", loop, bucket(service.log.last_seq()), features)
+    asked = _Asked(request)
+    found = asked.of(
+        key, lambda: importance(service.log, loop, last=last, features=features, snapshots=service.snapshots(loop))
+    )
+    return asked.page("importance", loop_name=loop, found=found, by_feature=features)
 
 
 @router.get("/decisions/{decision_id}/what-if")
