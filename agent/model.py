@@ -34,6 +34,7 @@ from policies.types import Candidate, Context, Offer, Reward
 from policies.types import InvalidInput as Refused
 
 _FOLDED = (*EVIDENCE, *LIBRARY, *GOVERNING)
+_STRETCH = 20_000  # places in the log that are read at once: a year of it would fill the memory
 # Decisions read while folding and kept at hand for teaching: one has a few thousand numbers.
 _AT_HAND = 256
 _LEARNER = "learner."  # what the names of a learner's tensors begin with in a snapshot
@@ -117,13 +118,13 @@ class Model:
         if upto <= self.seq:
             return 0
         before = self.folded
-        events = list(self._log.read(after=self.seq, upto=upto, kinds=_FOLDED, loop=self.loop))
-        governing = [event for event in events if event.kind in GOVERNING]
+        governing = list(self._log.read(after=self.seq, upto=upto, kinds=GOVERNING, loop=self.loop))
         if (governing or self._learner is None) and self._settle(governing):
             self._restart(upto)
-            events = list(self._log.read(after=self.seq, upto=upto, kinds=_FOLDED, loop=self.loop))
-        for event in events:
-            self._fold(event)
+        for begin in range(self.seq, upto, _STRETCH):
+            end = min(begin + _STRETCH, upto)
+            for event in self._log.read(after=begin, upto=end, kinds=_FOLDED, loop=self.loop):
+                self._fold(event)
         if self._learner is not None:
             self._teach()
         self.seq = upto

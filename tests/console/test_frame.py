@@ -87,7 +87,6 @@ def test_the_pages_of_decisions_are_accessible_in_every_dress(
         "list": "/decisions?loop=replies",
         "decision": f"/decisions/{id}",
         "why": f"/decisions/{id}/why",
-        "importance": "/policies/replies/importance",
     }
     for kind, path in paths.items():
         console.open(path)

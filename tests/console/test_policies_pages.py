@@ -66,7 +66,8 @@ def test_the_past_is_loaded_after_its_page_and_slid_through(
     console = window(**DRESSES[name])
     page = console.open("/policies")
     console.check(f"policies-{name}")
-    for view, there in (("learning", "#rewards canvas"), ("changes", "#figures .tiles"), ("as-of", "#known")):
+    views = {"learning": "#rewards canvas", "changes": "#figures .tiles", "importance": "#features", "as-of": "#known"}
+    for view, there in views.items():
         console.open(f"/policies/{LOOP}/{view}")
         page.locator(there).wait_for(timeout=WORKED_OUT)
         console.check(f"policies-{view}-{name}")
