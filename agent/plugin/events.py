@@ -13,6 +13,7 @@ import threading
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from rasa.core.brokers.broker import EventBroker
@@ -35,6 +36,7 @@ _CLOSING_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 Published = dict[str, Any]
+_END: Published = {}  # of the queue: the thread that takes it ends
 
 
 class LearningLogBroker(EventBroker):
@@ -47,7 +49,7 @@ class LearningLogBroker(EventBroker):
 
     def __init__(self, behaviour: Behaviour | None = None, *, enabled: bool = True) -> None:
         self._enabled = enabled
-        self._queue: queue.Queue[Published | None] = queue.Queue(_LONGEST_QUEUE)
+        self._queue: queue.Queue[Published] = queue.Queue(_LONGEST_QUEUE)
         self._behaviour = behaviour or Behaviour()
         self._transcript = Transcript(self._behaviour)
         self._silence: Silence | None = None
@@ -89,7 +91,7 @@ class LearningLogBroker(EventBroker):
     async def close(self) -> None:
         """Write what waits, then let go of the log."""
         if self._enabled:
-            await asyncio.get_running_loop().run_in_executor(None, self.flush)
+            await asyncio.get_running_loop().run_in_executor(None, self.end)
             runtime().close()
 
     def flush(self, seconds: float = _CLOSING_SECONDS) -> bool:
@@ -102,6 +104,17 @@ class LearningLogBroker(EventBroker):
         if left := self._queue.unfinished_tasks:
             _log.error("%d events could not be written to the learning log", left)
         return not left
+
+    def end(self) -> bool:
+        """Write what waits, and nothing more until the next event; False when that took too long."""
+        written = self.flush()
+        with self._lock:
+            writer, self._writer = self._writer, None
+        if writer is not None and writer.is_alive():
+            with suppress(queue.Full):
+                self._queue.put_nowait(_END)
+            writer.join(_SETTLE_SECONDS if written else 0.0)
+        return written
 
     def _start(self) -> None:
         with self._lock:
@@ -117,12 +130,15 @@ class LearningLogBroker(EventBroker):
             except queue.Empty:
                 self._expire()
                 continue
+            if event is _END:
+                self._queue.task_done()
+                return
             if not waiting:
                 time.sleep(_SETTLE_SECONDS)
             try:
                 self._insist(lambda event=event: self._transcript.add(event))  # type: ignore[misc]
             except RejoinderError as error:
-                _log.warning("an event of type %r was not logged: %s", event and event.get("event"), error)
+                _log.warning("an event of type %r was not logged: %s", event.get("event"), error)
             except Exception:  # noqa: BLE001 (the thread must live: one event that cannot be read is one event lost)
                 _log.exception("an event was not logged")
             finally:

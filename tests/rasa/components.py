@@ -82,4 +82,4 @@ def published(tracker: DialogueStateTracker, *later: Event) -> None:
     broker = LearningLogBroker()
     for event in (*tracker.events, *later):
         broker.publish({"sender_id": "ann", **event.as_dict()})
-    assert broker.flush()
+    assert broker.end()

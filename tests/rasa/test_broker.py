@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_behaviour_is_a_signal_about_the_turn_before(
         broker = LearningLogBroker()
         for event in events:
             broker.publish(event)
-        assert broker.flush()
+        assert broker.end()
     log = shared.service().log
     outcomes = list(log.read(kinds=("outcome",)))
     assert [event.body["signal"] for event in outcomes] == signals
@@ -99,7 +100,7 @@ def test_who_comes_back_with_the_same_problem_had_no_answer(shared: Runtime) -> 
             "timestamp": 1001.0,
         }
     )
-    assert broker.flush()
+    assert broker.end()
     service = shared.service()
     broker._ended().record(2000.0)
     turn = service.decision(decision).turn
@@ -108,7 +109,7 @@ def test_who_comes_back_with_the_same_problem_had_no_answer(shared: Runtime) -> 
     # In a process that remembers nothing.
     again = LearningLogBroker()
     again.publish(said("so where is my package?", "parcel", 2, 1000.0 + 86_400.0))
-    assert again.flush()
+    assert again.end()
     outcomes = [(e.turn, e.body["signal"]) for e in service.log.read(kinds=("outcome",))]
     assert outcomes == [(turn, "resolved_assumed"), (turn, "returned")]
     (revoked,) = service.log.read(kinds=("revoked",))
@@ -120,16 +121,25 @@ def test_every_message_of_the_bot_is_kept(shared: Runtime) -> None:
     broker.publish(said("hello", "hello", 1, 1.0))
     for text in ("one", "two", "one"):
         broker.publish({"sender_id": "ann", "event": "bot", "text": text, "metadata": {"utter_action": "utter_one"}})
-    assert broker.flush()
+    assert broker.end()
     heard = [(e.body["who"], e.body["text"]) for e in shared.service().log.read(kinds=("message",))]
     assert heard == [("user", "hello"), ("bot", "one"), ("bot", "two"), ("bot", "one")]
+
+
+def test_a_broker_that_has_ended_leaves_no_thread_and_begins_again_with_the_next_event(shared: Runtime) -> None:
+    broker = LearningLogBroker()
+    for number in (1, 2):
+        broker.publish(said("hello", "hello", number, float(number)))
+        assert broker.end()
+        assert not [thread for thread in threading.enumerate() if thread.name == "rejoinder-log"]
+        assert shared.service().log.counts() == {"message": number}
 
 
 def test_the_broker_outlasts_events_that_it_cannot_read(shared: Runtime) -> None:
     broker = LearningLogBroker()
     broker.publish({"event": "user", "sender_id": "ann", "text": "hello", "message_id": "m0", "parse_data": 5})
     broker.publish(said("hello", "hello", 1, 1.0))
-    assert broker.flush()
+    assert broker.end()
     assert shared.service().log.counts() == {"message": 1}
 
 
