@@ -54,7 +54,7 @@ def findings(request: Request) -> dict[str, Any]:
     found: dict[str, Any] = {}
     checks: dict[str, Callable[[], object]] = {
         "log": lambda: _check_log(service, found),
-        "encoder": lambda: _loading_of(request).check(service),
+        "encoder": lambda: loading_of(request).check(service),
     }
     said = {name: _said(check) for name, check in checks.items()}
     return {**said, "seq": found.get("seq")}
@@ -90,6 +90,12 @@ class Loading:
         for name in _encoders(service):
             self._check(service, name)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether one is being loaded now."""
+        with self._lock:
+            return any(not load.done() for load in self._loads.values())
+
     def _check(self, service: Service, name: str) -> None:
         with self._lock:
             load = self._loads.get(name)
@@ -101,7 +107,8 @@ class Loading:
             raise ModelMissing(f"the encoder {name!r} is being loaded") from None
 
 
-def _loading_of(request: Request) -> Loading:
+def loading_of(request: Request) -> Loading:
+    """The encoders that the application loads."""
     loading = request.app.state.loading
     assert isinstance(loading, Loading)
     return loading

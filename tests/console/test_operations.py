@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from agent.access.visitor import ROLES
-from agent.console import bodies
+from agent.console import bodies, health
 from agent.console.app import create_app
 from agent.console.examples import EXAMPLES
 from agent.console.reference import reference
+from agent.encoder import Encoder
 from agent.mailbox import Mailbox
 from agent.service import Service
 from tests.console.browser import DRESSES, serving
@@ -85,6 +87,28 @@ def test_health_says_what_there_is(client: TestClient, service: Service, decide:
     found = " ".join(re.sub(r"<[^>]*>", " ", client.get("/operations/health").text).split())
     for expected in ("Learning log well", "up to date 0 events behind", "decision 1", "sms 1", "learning.db"):
         assert expected in found, expected
+
+
+def test_an_encoder_that_is_being_loaded_is_not_called_unwell(
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = threading.Event()
+
+    class Slow(Encoder):
+        def encode(self, texts: Any, *, progress: Any = None) -> Any:
+            loaded.wait(60.0)
+            return []
+
+    monkeypatch.setattr(health, "_LOAD_SECONDS", 0.01)
+    monkeypatch.setattr(service, "encoder", Slow)
+    try:
+        found = page(client, "/operations/health").text
+        assert "being loaded" in found
+        assert "not well" not in found
+    finally:
+        loaded.set()
+    monkeypatch.setattr(health, "_LOAD_SECONDS", 60.0)
+    assert "being loaded" not in page(client, "/operations/health").text
 
 
 def test_the_reference_has_every_call_with_the_scope_it_needs(app: FastAPI, client: TestClient) -> None:

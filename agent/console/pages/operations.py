@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 from agent.access.visitor import Visitor
 from agent.console.access import door_of, require
 from agent.console.api import service_of
-from agent.console.health import findings
+from agent.console.health import findings, loading_of
 from agent.console.index import index_of
 from agent.console.language import gettext as _
 from agent.console.reference import reference
@@ -72,6 +72,7 @@ def health(request: Request, visitor: Viewer) -> HTMLResponse:
         "operations/health.html",
         tabs=tabs_for(visitor),
         findings=findings(request),
+        loading=loading_of(request).under_way,
         last=last,
         index=_index(index),
         kinds=index.rows("select kind, events, last from kinds order by events desc, kind"),
