@@ -22,6 +22,9 @@ os.environ.update(
     SQLALCHEMY_SILENCE_UBER_WARNING="1",
     COLUMNS="110",
 )
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each process has a core: threads of both on all cores wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in [name for name in os.environ if name.startswith("REJOINDER_") and name != "REJOINDER_DATA"]:
     del os.environ[name]
 
@@ -49,10 +52,14 @@ _TOGETHER = {"connectors": "connectors", "rasa": "rasa"}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, where tests run in several processes, those that share a server, and those of one file."""
+    """Keep together, where tests run in several processes, those that share a server, and those of one file.
+
+    The largest groups go first, so that no process is left alone with one.
+    """
     for item in items:
         place = item.path.relative_to(ROOT / "tests")
         item.add_marker(pytest.mark.xdist_group(_TOGETHER.get(place.parts[0], str(place))))
+    items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] not in _TOGETHER)
 
 
 @pytest.fixture(scope="session")
