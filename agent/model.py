@@ -88,6 +88,11 @@ class Model:
         return self._settings is not None
 
     @property
+    def begun(self) -> bool:
+        """Whether anything is there that was folded: with settings given, a model exists before that."""
+        return self._ledger is not None
+
+    @property
     def settings(self) -> LoopSettings:
         """The settings that it folds under.
 

@@ -132,13 +132,15 @@ class Service(Versions, Editing):
 
     def folds(self) -> dict[str, Fold]:
         """How far each loop that this process has used is folded. Neither waits nor catches up."""
-        used = [arms.used for arms in list(self._arms.values()) if arms.used.exists]
-        return {m.loop: Fold(m.seq, m.credits, m.skipped, *m.ledger.influence.held) for m in used}
+        return {m.loop: Fold(m.seq, m.credits, m.skipped, *m.ledger.influence.held) for m in self._used()}
 
     def bursts(self) -> dict[str, list[Held]]:
         """The bursts of equal feedback that are damped in each loop that this process has used. Does not wait."""
-        used = [arms.used for arms in list(self._arms.values()) if arms.used.exists]
-        return {model.loop: model.ledger.influence.bursts() for model in used}
+        return {model.loop: model.ledger.influence.bursts() for model in self._used()}
+
+    def _used(self) -> list[Model]:
+        """The champions that this process has begun to fold."""
+        return [arms.used for arms in list(self._arms.values()) if arms.used.begun]
 
     def bench(self, loop: str) -> Bench:
         """The loop's model in force, apart from this service, with what may be chosen now.

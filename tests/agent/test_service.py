@@ -10,6 +10,7 @@ from agent.candidates import Reply
 from agent.decision import Situation
 from agent.errors import Conflict, InvalidInput, LogUnavailable, Unknown
 from agent.explain import explain
+from agent.log import LearningLog
 from agent.model import context_of
 from agent.settings import LoopSettings
 from agent.verification import verify
@@ -257,6 +258,21 @@ def test_one_person_who_presses_without_end_is_held_back_and_shown(service):
     assert person["person"] == service.identity.person("p1")
     assert person["counted"] <= 2.0 < person["weight"]
     assert [burst["value"] for burst in report["held"]["replies"]["bursts"]] == [1.0, 1.0]
+
+
+def test_how_far_it_is_can_be_asked_before_anything_is_folded(open_service, service, monkeypatch):
+    """A page asks for it from another thread, at any moment of the first fold."""
+    service.decide("replies", asked())
+    other, seen, read = open_service(), [], LearningLog.read
+
+    def looking(self, **wanted):
+        seen.append((other.folds(), other.bursts()))
+        return read(self, **wanted)
+
+    monkeypatch.setattr(LearningLog, "read", looking)
+    other.model("replies")
+    assert seen[0] == ({}, {})
+    assert other.folds()["replies"].seq == other.log.last_seq()
 
 
 def test_feedback_dates_from_the_choice(service, clock, monkeypatch):

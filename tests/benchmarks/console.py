@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import resource
 import shutil
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 import uuid
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,12 +31,12 @@ from fastapi.testclient import TestClient
 from agent.candidates import Reply
 from agent.console.app import create_app
 from agent.identity import Identity
-from agent.log import Event, LearningLog
+from agent.log import Event, LearningLog, Vector
 from agent.review.index import ReviewIndex
 from agent.service import Service
 from agent.settings import LoopSettings
 
-TURNS, DAYS, CANDIDATES = 10, 90, 8
+TURNS, DAYS, CANDIDATES, DIMENSIONS = 10, 90, 8, 384
 CHANNELS = ("web", "whatsapp", "email", "telegram", "slack")
 LANGUAGES = ("en", "de", "fr")
 INTENTS = tuple(f"topic_{n:02d}" for n in range(40))
@@ -112,6 +114,15 @@ def turn(rng: random.Random, n: int, at: float, talk: list[Any], version: str) -
         yield Event(f"o{n}", "outcome", at + 5.0, None, None, None, id, told)
 
 
+def embed(log: LearningLog) -> None:
+    """Give what was said, and the replies, embeddings: drawn ones, of the length that the encoder's have."""
+    rng, encoder = random.Random(1), settings(2).encoder
+    replies = [Reply.of(event) for event in log.read(kinds=("candidate",))]
+    refs = ["0" * 32, *dict.fromkeys(ref for reply in replies for ref in reply.refs)]
+    vectors = [array("f", [rng.gauss(0.0, DIMENSIONS**-0.5) for _ in range(DIMENSIONS)]) for _ in refs]
+    log.append([], vectors=[Vector(ref, encoder, vector.tobytes()) for ref, vector in zip(refs, vectors, strict=True)])
+
+
 def fill(log: LearningLog, decisions: int, seed: int) -> int:
     """Write the log; the number of events."""
     batch: list[Event] = []
@@ -131,24 +142,29 @@ def fill(log: LearningLog, decisions: int, seed: int) -> int:
 def pages(client: TestClient) -> list[str]:
     """The addresses to ask for: each page as it opens, and as people narrow it."""
     key = client.get("/v1/decisions?limit=1").json()["decisions"][0]["decision_id"]
+    talk = client.get("/v1/conversations?limit=1").json()["conversations"][0]["key"]
     found = [
-        "/", "/?when=90d", "/?when=90d&channel=email", "/conversations", "/conversations?channel=email",
+        "/", "/?when=today", "/?when=90d", "/?when=90d&channel=email", "/conversations", "/conversations?channel=email",
         "/conversations?outcome=thumb+bad&when=yesterday&channel=web", "/conversations?q=barin+vam",
         "/conversations?said=bad&language=de&reply=actions%2Futter_03&sort=worst", "/conversations?sort=uncertain",
-        "/conversations?was=flagged", "/conversations?not=was%3Areviewed&sort=useful", "/queue", "/unanswered",
-        "/replies", "/replies/actions/utter_03", "/policies", "/policies/actions", "/decisions",
+        "/conversations?was=flagged", "/conversations?not=was%3Areviewed&sort=useful", f"/conversations/{talk}",
+        "/queue", "/replies", "/replies/actions/utter_03", "/policies", "/policies/actions", "/decisions",
         "/decisions?loop=actions", f"/decisions/{key}", "/operations", "/operations/health", "/docs",
+        # From here on the models are folded beside it.
+        "/policies/actions/importance", "/unanswered", "/policies/actions/learning", "/policies/actions/changes",
+        "/policies/actions/as-of",
     ]  # fmt: skip
-    return [path for path in found if client.get(path).status_code == 200]
+    return found
 
 
 def measure(client: TestClient, path: str, requests: int) -> dict[str, Any]:
     taken = []
+    client.get(path)  # the first compiles its template
     for _ in range(requests):
         start = time.perf_counter()
         answer = client.get(path)
         taken.append(time.perf_counter() - start)
-        assert answer.status_code == 200, (path, answer.status_code)
+        assert answer.status_code == 200, (path, answer.status_code, answer.text[-2_000:])
     taken.sort()
     p95 = taken[min(len(taken) - 1, int(0.95 * len(taken)))]
     row = {"page": path, "p50_ms": 1e3 * statistics.median(taken), "p95_ms": 1e3 * p95, "bytes": len(answer.content)}
@@ -171,6 +187,7 @@ def main() -> None:
         Identity(home)
         result["events"] = fill(log, asked.decisions, 0)
         result["fill_s"] = time.perf_counter() - start
+    embed(log)
     index = ReviewIndex(log, home)
     start, before = time.perf_counter(), index.seq
     index.catch_up(progress=lambda seq, last: print(f"\r{seq:,} of {last:,} events indexed", end="", file=sys.stderr))
@@ -188,6 +205,8 @@ def main() -> None:
     print(json.dumps(result) if asked.json else json.dumps({k: v for k, v in result.items() if k != "pages"}, indent=1))
     if asked.keep is None:
         shutil.rmtree(home)
+    sys.stdout.flush()
+    os._exit(0)  # the models are still being folded, for nobody now
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from agent.service import Service
 from agent.standing import standing_of
 from agent.whatif import what_if
 
-SOON, PATIENT = 0.3, 2.0  # seconds that a page waits for a figure, and that a part of one does
+SOON, PATIENT = 0.15, 2.0  # seconds that a page waits for a figure, and that a part of one does
 PERIODS = (1, 7, 30, 90)  # days
 MOVERS = 20  # replies listed of those that moved
 ROWS = 50  # candidates listed of a loop as it stood
