@@ -24,7 +24,7 @@ from agent.standing import standing_of
 router = APIRouter()
 # Whoever asks must be answered before giving up: a health check waits less for a busy log than a decision does.
 _BUSY_SECONDS = 0.5
-_LOAD_SECONDS = 1.0
+_PATIENCE = 1.0  # seconds that a program which asks waits for an encoder to load
 OK = "ok"
 _METRICS = "text/plain; version=0.0.4"
 # Who is nobody is answered as well, and what is wrong is said as what is well is.
@@ -42,19 +42,22 @@ def healthz(request: Request) -> JSONResponse:
 
     Who may not read is told no more than whether all is well.
     """
-    found = findings(request)
+    found = findings(request, patience=_PATIENCE)
     well = all(found[name] == OK for name in ("log", "encoder"))
     told = found if visitor_of(request).allows("read") else {}
     return JSONResponse({"ok": well, **told}, status_code=200 if well else 503)
 
 
-def findings(request: Request) -> dict[str, Any]:
-    """A word on the log and on the encoders (`OK`, or what is wrong), and the `seq` of the log's newest event."""
+def findings(request: Request, *, patience: float) -> dict[str, Any]:
+    """A word on the log and on the encoders (`OK`, or what is wrong), and the `seq` of the log's newest event.
+
+    One that is being loaded is waited for so many seconds.
+    """
     service = service_of(request)
     found: dict[str, Any] = {}
     checks: dict[str, Callable[[], object]] = {
         "log": lambda: _check_log(service, found),
-        "encoder": lambda: loading_of(request).check(service),
+        "encoder": lambda: loading_of(request).check(service, patience=patience),
     }
     said = {name: _said(check) for name, check in checks.items()}
     return {**said, "seq": found.get("seq")}
@@ -81,14 +84,16 @@ class Loading:
         self._lock = threading.Lock()
         self._loads: dict[str, Future[object]] = {}
 
-    def check(self, service: Service) -> None:
+    def check(self, service: Service, *, patience: float) -> None:
         """Return when every loop's encoder has loaded; begin to load one that has not, or that failed to.
+
+        Each is waited for so many seconds.
 
         Raises:
             ModelMissing: one cannot be loaded, or is not loaded yet.
         """
         for name in _encoders(service):
-            self._check(service, name)
+            self._check(service, name, patience)
 
     @property
     def under_way(self) -> bool:
@@ -96,13 +101,13 @@ class Loading:
         with self._lock:
             return any(not load.done() for load in self._loads.values())
 
-    def _check(self, service: Service, name: str) -> None:
+    def _check(self, service: Service, name: str, patience: float) -> None:
         with self._lock:
             load = self._loads.get(name)
             if load is None or (load.done() and load.exception() is not None):
                 load = self._loads[name] = self._pool.submit(lambda: service.encoder(name).encode([""]))
         try:
-            load.result(timeout=_LOAD_SECONDS)
+            load.result(timeout=patience)
         except FutureTimeout:
             raise ModelMissing(f"the encoder {name!r} is being loaded") from None
 

@@ -143,7 +143,7 @@ def pages(client: TestClient) -> list[str]:
     """The addresses to ask for: each page as it opens, and as people narrow it."""
     key = client.get("/v1/decisions?limit=1").json()["decisions"][0]["decision_id"]
     talk = client.get("/v1/conversations?limit=1").json()["conversations"][0]["key"]
-    found = [
+    return [
         "/", "/?when=today", "/?when=90d", "/?when=90d&channel=email", "/conversations", "/conversations?channel=email",
         "/conversations?outcome=thumb+bad&when=yesterday&channel=web", "/conversations?q=barin+vam",
         "/conversations?said=bad&language=de&reply=actions%2Futter_03&sort=worst", "/conversations?sort=uncertain",
@@ -154,7 +154,6 @@ def pages(client: TestClient) -> list[str]:
         "/policies/actions/importance", "/unanswered", "/policies/actions/learning", "/policies/actions/changes",
         "/policies/actions/as-of",
     ]  # fmt: skip
-    return found
 
 
 def measure(client: TestClient, path: str, requests: int) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from agent.access.visitor import ROLES
-from agent.console import bodies, health
+from agent.console import bodies
 from agent.console.app import create_app
 from agent.console.examples import EXAMPLES
+from agent.console.pages import operations
 from agent.console.reference import reference
 from agent.encoder import Encoder
 from agent.mailbox import Mailbox
@@ -99,7 +100,6 @@ def test_an_encoder_that_is_being_loaded_is_not_called_unwell(
             loaded.wait(60.0)
             return []
 
-    monkeypatch.setattr(health, "_LOAD_SECONDS", 0.01)
     monkeypatch.setattr(service, "encoder", Slow)
     try:
         found = page(client, "/operations/health").text
@@ -107,7 +107,7 @@ def test_an_encoder_that_is_being_loaded_is_not_called_unwell(
         assert "not well" not in found
     finally:
         loaded.set()
-    monkeypatch.setattr(health, "_LOAD_SECONDS", 60.0)
+    monkeypatch.setattr(operations, "PATIENCE", 60.0)
     assert "being loaded" not in page(client, "/operations/health").text
 
 

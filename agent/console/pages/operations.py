@@ -27,6 +27,7 @@ from agent.service import Service
 
 router = APIRouter(include_in_schema=False)
 ROWS = 50  # a page of the trail
+PATIENCE = 0.1  # seconds that the page waits for an encoder to load: it can say that one is being loaded
 _WEEK = 7 * 86_400.0
 Viewer = Annotated[Visitor, Depends(require("viewer"))]
 Text = Annotated[str, Query(max_length=500)]
@@ -71,7 +72,7 @@ def health(request: Request, visitor: Viewer) -> HTMLResponse:
         request,
         "operations/health.html",
         tabs=tabs_for(visitor),
-        findings=findings(request),
+        findings=findings(request, patience=PATIENCE),
         loading=loading_of(request).under_way,
         last=last,
         index=_index(index),
