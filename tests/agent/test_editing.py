@@ -37,6 +37,22 @@ def liked(service, id, *, times=3, value=1):
 # Writing
 
 
+def test_words_wait_for_no_learner(open_service, service, monkeypatch):
+    """Of a long log the first fold takes minutes: who reads and writes replies meanwhile never notices."""
+    other = open_service()
+    monkeypatch.setattr(Model, "catch_up", lambda *_: pytest.fail("a model was asked"))
+    made = other.write("replies", texts=["We are closed on Sundays."], who="ann")
+    edited = other.edit("replies", made.id, ["We are closed at weekends."], who="ann")
+    other.mark("replies", "refund", state="disabled", who="ann")
+    other.schedule("replies", made.id, since=1.0, until=2e9, who="ann")
+    assert other.draft("replies", ["On Mondays, too."], id=made.id).version == 3
+    assert [version.reply.version for version in service.history("replies", made.id)] == [2, 1]
+    states = {reply.id: reply.state for reply in service.overview("replies").candidates}
+    assert states == {"refund": "disabled", "delivery": "enabled", made.id: "enabled"}
+    assert [reply.texts for reply in service.written("replies")] == [edited.texts]
+    assert service.standing("replies").champion == service.settings("replies")
+
+
 def test_a_reply_that_somebody_wrote_is_used_at_once_everywhere(open_service, service):
     other = open_service()
     other.model("replies")

@@ -5,10 +5,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.decision import Situation
 from agent.errors import Conflict, InvalidInput, LogUnavailable
@@ -35,6 +39,33 @@ def test_events_come_back_as_they_went_in_and_in_order(log):
     assert [(e.id, e.kind, e.at, e.decision, e.body) for e in read] == [
         (e.id, e.kind, e.at, e.decision, e.body) for e in written
     ]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("message", "decision", "mark")), st.sampled_from((None, "a", "b"))), max_size=12
+    ),
+    st.lists(st.sampled_from(("message", "decision", "mark")), max_size=3, unique=True),
+    st.sampled_from((None, "a", "c")),
+    st.tuples(st.integers(0, 13), st.one_of(st.none(), st.integers(0, 13))),
+    st.booleans(),
+    st.integers(1, 5),
+)
+def test_a_few_are_the_first_of_all_that_were_asked_for(written, kinds, loop, between, newest_first, limit):
+    with tempfile.TemporaryDirectory() as folder, closing(LearningLog(Path(folder) / "l.db", scratch=True)) as log:
+        log.append([Event(f"e{n}", kind, 1.0, of) for n, (kind, of) in enumerate(written)])
+        after, upto = between
+        asked = {"after": after, "upto": upto, "kinds": kinds, "loop": loop, "newest_first": newest_first}
+        found = [
+            seq
+            for seq, (kind, of) in enumerate(written, 1)
+            if after < seq <= (len(written) if upto is None else upto)
+            and (not kinds or kind in kinds)
+            and (loop is None or of in (loop, None))
+        ]
+        found = found[::-1] if newest_first else found
+        assert [event.seq for event in log.read(**asked)] == found
+        assert [event.seq for event in log.read(**asked, limit=limit)] == found[:limit]
 
 
 def test_a_repeated_delivery_appends_nothing_even_at_another_time(log):
