@@ -48,18 +48,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Folders whose tests share what takes long to start, each in one process where several run the tests.
 _TOGETHER = {"connectors": "connectors", "rasa": "rasa"}
+# What takes minutes in one process goes first, so that in the end none is left alone with it.
+_FIRST = (*_TOGETHER, "test_readme.py")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, where tests run in several processes, those that share a server, and those of one file.
-
-    The largest groups go first, so that no process is left alone with one.
-    """
+    """Keep together, where tests run in several processes, those that share a server, and those of one file."""
     for item in items:
         place = item.path.relative_to(ROOT / "tests")
         item.add_marker(pytest.mark.xdist_group(_TOGETHER.get(place.parts[0], str(place))))
-    items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] not in _TOGETHER)
+    items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] not in _FIRST)
 
 
 @pytest.fixture(scope="session")
