@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.rasa.conftest import cache, shipped_model
+
+__all__ = ["cache", "shipped_model"]
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 # Run by CI itself, of which this test is a part.
@@ -126,8 +129,12 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+def reader(shipped_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     folder = tmp_path_factory.mktemp("reader")
+    models = folder / ".rejoinder" / "models"
+    models.mkdir(parents=True)
+    # Trained by the same command before, and found under its name: a minute of every test run.
+    (models / shipped_model.name).symlink_to(shipped_model)
     for block in blocks("csv"):
         (folder / ("catalogue.csv" if block.startswith("id,") else "questions.csv")).write_text(block)
     reader = Reader(folder)

@@ -7,16 +7,15 @@ import pytest
 
 from agent.demo.making import Size, make
 from agent.log import LearningLog
-from tests.agent.conftest import HashEncoder
 
 END = 1_790_000_000.0
 
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a simulated log, large enough that something is learned. Words have no meaning in it."""
+    """The home that `rejoinder demo` makes, with words that mean something: takes a minute or two."""
     home = tmp_path_factory.mktemp("simulated")
-    make(home, Size(conversations=900, weeks=8.0, seed=1, end=END), encoder=HashEncoder)
+    make(home, Size(seed=0, end=END))
     return home
 
 

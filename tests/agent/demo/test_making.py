@@ -82,19 +82,9 @@ def test_log_and_model_agree(simulated):
 
 
 @pytest.mark.slow
-def test_replies_get_better(simulated, open_log):
-    log, size = open_log(simulated), Size(conversations=900, end=END)
-    first, last = earned_in(log, size, 0.0, 0.25), earned_in(log, size, 0.88, 1.0)
-    assert statistics.mean(last) > statistics.mean(first)
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(1_800)
-def test_the_whole_demonstration_learns_and_notices_the_strike(tmp_path, open_log):
-    """As `rejoinder demo` makes it, with words that mean something: takes a minute or two."""
-    size = Size(seed=0, end=END)
-    make(tmp_path, size)
-    log = open_log(tmp_path)
+def test_replies_get_better_and_the_strike_is_noticed(simulated, open_log):
+    size, log = Size(seed=0, end=END), open_log(simulated)
     low, high = Plan().strike
     falls = [size.share(alert.at) for alert in log.read(kinds=("alert",)) if alert.body["direction"] == "down"]
     assert any(low < share < high + 0.05 for share in falls)
