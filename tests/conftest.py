@@ -48,8 +48,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Folders whose tests share what takes long to start, each in one process where several run the tests.
 _TOGETHER = {"connectors": "connectors", "rasa": "rasa"}
-# What takes minutes in one process goes first, so that in the end none is left alone with it.
-_FIRST = (*_TOGETHER, "test_readme.py")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -58,7 +56,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         place = item.path.relative_to(ROOT / "tests")
         item.add_marker(pytest.mark.xdist_group(_TOGETHER.get(place.parts[0], str(place))))
-    items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] not in _FIRST)
 
 
 @pytest.fixture(scope="session")
