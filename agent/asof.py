@@ -111,8 +111,7 @@ def positions(service: Service, loop: str, n: int = POSITIONS) -> list[int]:
     Raises:
         Unknown: there is no such loop.
     """
-    if standing_of(service.log, loop).champion is None:
-        raise Unknown(f"unknown loop {loop!r}; known are {', '.join(service.loops()) or 'none yet'}")
+    service.settings(loop)  # there must be such a loop
     made, last = decisions_of(service.log, loop), service.log.last_seq()
     apart = _round_up(len(made) / n)
     # Just before the next stretch begins: what was said of a stretch's last decision belongs to it.

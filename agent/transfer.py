@@ -27,10 +27,10 @@ def adopt(service: Service, loop: str, *, source: Path, source_loop: str, streng
     """
     if not (source / "learning.db").is_file():
         raise InvalidInput(f"there is no learning log in {source}")
-    mine = service.overview(loop).settings
+    mine = service.settings(loop)
     other = Service(source)
     try:
-        theirs = other.overview(source_loop).settings
+        theirs = other.settings(source_loop)
         if theirs.encoder != mine.encoder:
             raise InvalidInput(f"{source}: encoded by {theirs.encoder!r}, the loop {loop!r} by {mine.encoder!r}")
         blob = save(other.model(source_loop).learner.state_dict())

@@ -67,5 +67,5 @@ def tune(service: Service, loop: str) -> Tuning:
 
 def apply(service: Service, tuning: Tuning, *, who: str) -> None:
     """Put the settings that were found in force; the loop is folded again under them."""
-    settings = service.overview(tuning.loop).settings
+    settings = service.settings(tuning.loop)
     service.configure(tuning.loop, replace(settings, learner={**settings.learner, **tuning.fitted}), who=who)

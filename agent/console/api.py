@@ -204,7 +204,7 @@ def create_loop(request: Request, response: Response, loop: LoopName, body: Loop
     service = service_of(request)
     settings = _settings(body, where=f"loop {loop!r}")
     new = loop not in service.loops()
-    if not new and service.overview(loop).settings != settings:
+    if not new and service.settings(loop) != settings:
         raise Conflict(f"loop {loop!r} exists already, with other settings; changing them is not done over HTTP")
     who = author_of(request, WHO)
     service.configure(loop, settings, who=who)

@@ -19,7 +19,6 @@ from agent.errors import LogUnavailable, ModelMissing, RejoinderError
 from agent.log import LearningLog
 from agent.service import Service
 from agent.settings import LoopSettings
-from agent.standing import standing_of
 
 router = APIRouter()
 # Whoever asks must be answered before giving up: a health check waits less for a busy log than a decision does.
@@ -133,8 +132,8 @@ def _check_log(service: Service, found: dict[str, Any]) -> None:
 
 def _encoders(service: Service) -> list[str]:
     """The encoders of the loops, from their latest settings; the default one while there are no loops."""
-    champions = [standing_of(service.log, loop).champion or LoopSettings() for loop in service.loops()]
-    return sorted({settings.encoder for settings in champions or [LoopSettings()]})
+    champions = [service.settings(loop) for loop in service.loops()] or [LoopSettings()]
+    return sorted({settings.encoder for settings in champions})
 
 
 def _said(check: Callable[[], object]) -> str:

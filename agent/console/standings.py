@@ -12,7 +12,7 @@ from agent.console.bodies import ChallengerBody, StepBody
 from agent.console.problems import RESPONSES
 from agent.console.values import LONGEST_ID
 from agent.console.versions import given
-from agent.standing import Standing, standing_of
+from agent.standing import Standing
 
 router = APIRouter(prefix="/v1/loops/{loop}/versions", responses=RESPONSES)
 VersionName = Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]
@@ -23,7 +23,7 @@ def versions(request: Request, loop: LoopName) -> dict[str, Any]:
     """All versions that a loop has had, and its standing. Its `seq` is what later calls may say they have `seen`."""
     service = service_of(request)
     found = [version.as_row() for version in service.versions(loop)]
-    return {**_told(loop, standing_of(service.log, loop)), "versions": found}
+    return {**_told(loop, service.standing(loop)), "versions": found}
 
 
 @router.post("", dependencies=ADMIN)

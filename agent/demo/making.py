@@ -253,7 +253,7 @@ class _Simulation:
 
     def _close(self) -> None:
         """Say how it was made, in a settings event that changes nothing else."""
-        settings = self._service.overview(ACTIONS).settings
+        settings = self._service.settings(ACTIONS)
         body = {"settings": settings.as_body(), "who": mark.WHO, mark.MADE: asdict(self._size)}
         self._service.append(Event(new_id(), "settings", self._clock.now, loop=ACTIONS, body=body))
 

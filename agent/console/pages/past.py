@@ -21,12 +21,11 @@ from agent.console.index import index_of
 from agent.console.rendering import render
 from agent.console.versions import Difference, differences, version_of
 from agent.console.views import detail_of
-from agent.errors import RejoinderError, Unknown
+from agent.errors import RejoinderError
 from agent.importance import WINDOW, importance
 from agent.past import time_of
 from agent.review.versions import conversations_of
 from agent.service import Service
-from agent.standing import standing_of
 from agent.whatif import what_if
 
 SOON, PATIENT = 0.15, 2.0  # seconds that a page waits for a figure, and that a part of one does
@@ -163,8 +162,7 @@ class _Asked:
 
 def _service(request: Request, loop: str) -> Service:
     service = service_of(request)
-    if standing_of(service.log, loop).champion is None:
-        raise Unknown(f"unknown loop {loop!r}; known are {', '.join(service.loops()) or 'none yet'}")
+    service.settings(loop)  # there must be such a loop
     return service
 
 
@@ -183,8 +181,7 @@ def _known(found: AsOf | None) -> list[Any]:
 
 def _differs(service: Service, loop: str, found: AsOf | None) -> list[Difference]:
     """Where the settings then were others than the champion's now."""
-    champion = standing_of(service.log, loop).champion
-    return [] if found is None or champion is None else differences(found.settings, champion)
+    return [] if found is None else differences(found.settings, service.settings(loop))
 
 
 def _conversations(request: Request, found: Changes | None) -> dict[str, str]:

@@ -72,9 +72,7 @@ def stage(
     """Let other settings answer a share of the conversations."""
 
     def do(service: Service, who: str) -> Standing:
-        champion = service.standing(loop).champion
-        assert champion is not None, "a loop that exists has a champion"
-        challenger = typed(settings, policy, base=champion)
+        challenger = typed(settings, policy, base=service.settings(loop))
         return service.stage(loop, challenger, share=_share(percent), who=who, why=_said(why), seen=seen)
 
     said = {"policy": policy, "settings": settings, "percent": percent, "why": why}

@@ -303,7 +303,7 @@ def _topics(request: Request, loop: str, id: str, span: Span) -> list[Topic]:
         return found
 
     def make() -> list[contexts.Given]:
-        return contexts.given(index, service.log, loop, encoder=service.overview(loop).settings.encoder)
+        return contexts.given(index, service.log, loop, encoder=service.settings(loop).encoder)
 
     made = later_of(request).get(("contexts", loop), index.seq, make)
     return found if made is None else contexts.topics(made.value, id)
